@@ -51,7 +51,8 @@ type Record struct {
 	Time     int64  // timeLogged, nanoseconds since the Unix epoch; never 0
 	Diag     string // dsnDiag as written, "" when absent
 	Attrs    []Attr
-	Start    int // byte range in the input of Decode, line end included
+	UID      [2]uint64 // identity, see AppendUID
+	Start    int       // byte range in the input of Decode, line end included
 	End      int
 }
 
@@ -67,7 +68,7 @@ const (
 	ReasonTooLarge      Reason = "too_large"       // longer than Options.MaxRecordSize
 	ReasonBadTime       Reason = "bad_time"        // timeLogged missing or in no known form
 	ReasonBadJSON       Reason = "bad_json"        // not a JSON object, or one that ends early
-	ReasonBadHeader     Reason = "bad_header"      // header line with an empty or repeated column
+	ReasonBadHeader     Reason = "bad_header"      // header line with an unnamed column
 	ReasonEmptyType     Reason = "empty_type"      // first column is empty
 	ReasonIncomplete    Reason = "incomplete"      // input ended in the middle of a record
 )
@@ -92,6 +93,9 @@ type Options struct {
 	// Location is the zone of times without an offset. Default time.Local.
 	Location *time.Location
 	// MaxRecordSize is the longest record in bytes, line end included.
-	// Default 1 MiB.
+	// Default 1 MiB, at least 1 KiB, at most 256 MiB.
 	MaxRecordSize int
+	// Instance goes into every UID, so that equal files of two servers give
+	// different ones. It may be empty.
+	Instance string
 }

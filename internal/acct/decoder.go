@@ -1,0 +1,305 @@
+package acct
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
+)
+
+const (
+	defaultMaxRecord = 1 << 20
+	minMaxRecord     = 1 << 10
+	maxMaxRecord     = 256 << 20
+	// maxChunk keeps positions within 31 bits.
+	maxChunk = 1 << 30
+)
+
+type format uint8
+
+const (
+	formatUnknown format = iota // nothing but blank lines so far
+	formatCSV
+	formatJSON
+)
+
+// skipMode is set behind input that was too large, until the next line that
+// starts like a record.
+type skipMode uint8
+
+const (
+	skipNone skipMode = iota
+	skipMid           // in the middle of a line
+	skipLine          // at the start of a line
+)
+
+// Decoder decodes one accounting file. It is not safe for concurrent use.
+type Decoder struct {
+	loc  *time.Location
+	max  int
+	salt xxh3.Uint128
+
+	// What State saves.
+	format   format
+	skip     skipMode
+	seeded   bool         // seed is that of the file; before, of the header
+	seed     xxh3.Uint128 // hash of header line and first record
+	header   string       // header line in force, "" without
+	saved    []byte       // what State returned, nil after a change
+	off      int64        // position in the file of what Decode gets next
+	mixed    [40]byte     // record hash, salted seed, offset: what a UID is made of
+	plan     *plan        // header in force, nil without
+	plans    jsonPlans
+	tc       timeCache
+	lowered  map[string]string
+	lastList string // list that needs no change
+	rec      Record
+	attrs    []Attr
+
+	// Fields of the record in work: [st[i], en[i]) in the line; st[i] < 0
+	// means side[^st[i]].
+	st, en []int32
+	side   []string
+
+	// trace gets the ranges that are neither record nor reject. For tests.
+	trace func(what string, start, end int)
+}
+
+// NewDecoder returns a Decoder for the beginning of a file. To go on in the
+// middle of one, call Restore before anything else.
+func NewDecoder(o Options) *Decoder {
+	d := &Decoder{loc: o.Location, max: o.MaxRecordSize}
+	if d.loc == nil {
+		d.loc = time.Local
+	}
+	if d.max == 0 {
+		d.max = defaultMaxRecord
+	}
+	d.max = min(max(d.max, minMaxRecord), maxMaxRecord)
+	d.salt = xxh3.HashString128(o.Instance)
+	d.st = make([]int32, 64)
+	d.en = make([]int32, 64)
+	return d
+}
+
+// Offset returns the position in the file behind everything consumed so far.
+func (d *Decoder) Offset() int64 { return d.off }
+
+// Decode decodes the complete records at the beginning of src and returns how
+// many bytes it has used. src starts where the previous call stopped. What is
+// left must be offered again with more behind it; final says that nothing
+// will follow, so that everything is used. A result of 0 asks for a longer
+// src; one longer than the largest record plus 1 byte never gives 0.
+//
+// Every byte used belongs to exactly one record, reject, header line or run of
+// blanks, and how src was cut into pieces makes no difference to what h gets.
+func (d *Decoder) Decode(src string, final bool, h Handler) (used int) {
+	for {
+		chunk, last := src[used:], final
+		if len(chunk) > maxChunk {
+			chunk, last = chunk[:maxChunk], false
+		}
+		n := d.decode(chunk, last, h)
+		d.off += int64(n)
+		used += n
+		if used == len(src) || len(chunk) < maxChunk || n == 0 {
+			return used
+		}
+	}
+}
+
+func (d *Decoder) decode(src string, final bool, h Handler) int {
+	pos := 0
+	if d.format == formatUnknown {
+		if pos = d.detect(src, final); d.format == formatUnknown {
+			return pos
+		}
+	}
+	if d.format == formatJSON {
+		return d.decodeJSON(src, pos, final, h)
+	}
+	return d.decodeCSV(src, pos, final, h)
+}
+
+const bom = "\ufeff"
+
+// detect finds out the format from the first byte that is not blank. It
+// returns how much of src is blank lines and byte order mark.
+func (d *Decoder) detect(src string, final bool) int {
+	start := 0
+	if d.off == 0 {
+		if strings.HasPrefix(src, bom) {
+			start = len(bom)
+		} else if !final && strings.HasPrefix(bom, src) {
+			return 0
+		}
+	}
+	pos := start
+	for i := start; i < len(src); i++ {
+		switch src[i] {
+		case '\n':
+			pos = i + 1
+			continue
+		case ' ', '\t', '\r':
+			continue
+		case '{', '[':
+			d.format = formatJSON
+		default:
+			d.format = formatCSV
+		}
+		d.saved = nil
+		d.blank(0, pos)
+		return pos
+	}
+	if final {
+		pos = len(src)
+	}
+	d.blank(0, pos)
+	return pos
+}
+
+func (d *Decoder) blank(start, end int) {
+	if d.trace != nil && end > start {
+		d.trace("blank", start, end)
+	}
+}
+
+// clean reports whether s is text: UTF-8 without NUL.
+func clean(s string) bool {
+	return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s)
+}
+
+// identify sets the UID of the record whose text, without line end, is line,
+// at position start of the present input.
+func (d *Decoder) identify(r *Record, line string, start int) {
+	h := xxh3.HashString128(line)
+	if !d.seeded {
+		var b [32]byte
+		put128(b[:16], d.seed)
+		put128(b[16:], h)
+		d.seed = xxh3.Hash128(b[:])
+		d.seeded = true
+		d.saved = nil
+		d.mixSeed()
+	}
+	put128(d.mixed[:16], h)
+	binary.LittleEndian.PutUint64(d.mixed[32:], uint64(d.off+int64(start)))
+	u := xxh3.Hash128(d.mixed[:])
+	r.UID = [2]uint64{u.Hi, u.Lo}
+}
+
+// hashHeader makes the seed of a file from its header line, to be joined by
+// the first record.
+func hashHeader(line string) xxh3.Uint128 { return xxh3.HashString128(line) }
+
+func (d *Decoder) mixSeed() {
+	var b [32]byte
+	put128(b[:16], d.seed)
+	put128(b[16:], d.salt)
+	put128(d.mixed[16:32], xxh3.Hash128(b[:]))
+}
+
+func put128(b []byte, u xxh3.Uint128) {
+	binary.LittleEndian.PutUint64(b, u.Lo)
+	binary.LittleEndian.PutUint64(b[8:], u.Hi)
+}
+
+func get128(b []byte) xxh3.Uint128 {
+	return xxh3.Uint128{Lo: binary.LittleEndian.Uint64(b), Hi: binary.LittleEndian.Uint64(b[8:])}
+}
+
+// AppendUID appends uid as 32 lower-case hex digits.
+//
+// The UID of a record is a 128-bit hash of its text, its position in the
+// decompressed file, the header line and first record of the file, and
+// Options.Instance. So it is the same whenever the record is read again,
+// whatever the file is called by then and whether it is compressed, and it
+// differs between equal records.
+func AppendUID(dst []byte, uid [2]uint64) []byte {
+	const hex = "0123456789abcdef"
+	var b [32]byte
+	for i := 0; i < 16; i++ {
+		b[15-i] = hex[uid[0]>>(4*i)&15]
+		b[31-i] = hex[uid[1]>>(4*i)&15]
+	}
+	return append(dst, b[:]...)
+}
+
+const stateVersion = 1
+
+// ErrState is returned by Restore for bytes that State did not write.
+var ErrState = errors.New("saved decoder state is damaged or from another version")
+
+// State returns what another Decoder needs to go on behind the bytes used so
+// far: format, header line and the identity of the file. It is cheap and
+// changes rarely; the caller must not change the result.
+//
+// Layout: version, format, skip mode and whether the seed is final, 1 byte
+// each; 16 bytes of seed; the header line.
+func (d *Decoder) State() []byte {
+	if d.saved == nil {
+		b := make([]byte, 20, 20+len(d.header))
+		b[0], b[1], b[2] = stateVersion, byte(d.format), byte(d.skip)
+		if d.seeded {
+			b[3] = 1
+		}
+		put128(b[4:], d.seed)
+		d.saved = append(b, d.header...)
+	}
+	return d.saved
+}
+
+// Restore makes the Decoder go on at position offset of the decompressed
+// file, with what State returned there. An empty state means that nothing is
+// known of what came before offset.
+func (d *Decoder) Restore(state []byte, offset int64) error {
+	if offset < 0 {
+		return ErrState
+	}
+	if len(state) == 0 {
+		d.off = offset
+		return nil
+	}
+	if len(state) < 20 || state[0] != stateVersion || state[1] > byte(formatJSON) || state[2] > byte(skipLine) || state[3] > 1 {
+		return ErrState
+	}
+	header := string(state[20:])
+	if header != "" {
+		if !d.setHeader(header) {
+			return ErrState
+		}
+	}
+	d.format, d.skip, d.seeded, d.seed = format(state[1]), skipMode(state[2]), state[3] == 1, get128(state[4:])
+	d.saved, d.off = nil, offset
+	d.mixSeed()
+	return nil
+}
+
+// setHeader puts a header line in force, given as clean text. It is false if
+// the line cannot be one.
+func (d *Decoder) setHeader(line string) bool {
+	line = strings.Clone(line)
+	d.side = d.side[:0]
+	var sp splitter
+	if i := strings.IndexByte(line, '"'); i >= 0 {
+		if sp = d.splitQuoted(line, 0, i, len(line), true); sp.verdict != whole {
+			return false
+		}
+	} else {
+		sp.fields = d.finish(d.split(line, 0, len(line), d.begin(0)), len(line))
+	}
+	names := make([]string, sp.fields)
+	for i := range names {
+		names[i] = strings.TrimSpace(d.field(line, i))
+		if names[i] == "" {
+			return false
+		}
+	}
+	d.header = line
+	d.plan = compile(names)
+	d.saved = nil
+	return true
+}
