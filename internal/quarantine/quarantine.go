@@ -25,7 +25,8 @@ type Entry struct {
 	Length int       `json:"length"` // bytes
 	Reason string    `json:"reason"` // stable slug, as in the metric
 	Detail string    `json:"detail,omitempty"`
-	Header string    `json:"header,omitempty"` // header line in force, to parse Raw again
+	// Context is what the decoder needs to read Raw again, with the same UID.
+	Context []byte `json:"context,omitempty"`
 	// Raw holds the bytes as text when they are valid UTF-8, else RawBase64
 	// holds them.
 	Raw       string `json:"raw,omitempty"`

@@ -13,7 +13,7 @@ import (
 )
 
 func entry(i int, raw string) Entry {
-	e := Entry{Time: time.Unix(1, 0).UTC(), File: "/var/log/pmta/acct.csv", Offset: int64(i), Reason: "bad_quote", Header: "type,timeLogged"}
+	e := Entry{Time: time.Unix(1, 0).UTC(), File: "/var/log/pmta/acct.csv", Offset: int64(i), Reason: "bad_quote", Context: []byte("type,timeLogged")}
 	e.SetRaw(raw)
 	return e
 }

@@ -1,0 +1,127 @@
+// Package jsonline renders accounting records as flat JSON objects, one a
+// line.
+package jsonline // import "github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+)
+
+// Writer renders records. The zero value is ready for use; it is not safe for
+// several goroutines.
+type Writer struct {
+	second int64 // of stamp
+	stamp  []byte
+}
+
+// AppendRecord appends rec and a line feed to dst. Keys are timestamp (RFC 3339
+// in UTC), event.name, severity_text, log.record.uid and the attributes.
+func (w *Writer) AppendRecord(dst []byte, rec *acct.Record) []byte {
+	dst = append(dst, `{"timestamp":"`...)
+	dst = w.appendTime(dst, rec.Time)
+	dst = append(dst, `","event.name":"`...)
+	dst = append(dst, rec.Type.EventName()...)
+	dst = append(dst, `","severity_text":"`...)
+	_, text := rec.Type.Severity()
+	dst = append(dst, text...)
+	dst = append(dst, `","`+semconv.LogRecordUID+`":"`...)
+	dst = acct.AppendUID(dst, rec.UID)
+	dst = append(dst, '"')
+	for i := range rec.Attrs {
+		a := &rec.Attrs[i]
+		dst = append(dst, ',')
+		dst = AppendString(dst, a.Key)
+		dst = append(dst, ':')
+		switch a.Kind {
+		case acct.KindString:
+			dst = AppendString(dst, a.Str)
+		case acct.KindInt:
+			dst = strconv.AppendInt(dst, a.Num, 10)
+		case acct.KindDouble:
+			dst = AppendFloat(dst, math.Float64frombits(uint64(a.Num)))
+		case acct.KindBool:
+			dst = strconv.AppendBool(dst, a.Num != 0)
+		case acct.KindStrings:
+			dst = append(dst, '[')
+			rest, more := a.Str, true
+			for more {
+				var e string
+				e, rest, more = strings.Cut(rest, ",")
+				dst = AppendString(dst, e)
+				if more {
+					dst = append(dst, ',')
+				}
+			}
+			dst = append(dst, ']')
+		}
+	}
+	return append(dst, '}', '\n')
+}
+
+// appendTime renders nanoseconds since the epoch; the whole second is kept,
+// since the next record mostly has the same.
+func (w *Writer) appendTime(dst []byte, ns int64) []byte {
+	sec, frac := ns/1e9, ns%1e9
+	if frac < 0 {
+		sec, frac = sec-1, frac+1e9
+	}
+	if frac != 0 {
+		return time.Unix(sec, frac).UTC().AppendFormat(dst, time.RFC3339Nano)
+	}
+	if w.stamp == nil || w.second != sec {
+		w.stamp = time.Unix(sec, 0).UTC().AppendFormat(w.stamp[:0], time.RFC3339)
+		w.second = sec
+	}
+	return append(dst, w.stamp...)
+}
+
+// AppendFloat appends f as a JSON number, or null when JSON has no number for
+// it.
+func AppendFloat(dst []byte, f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(dst, "null"...)
+	}
+	return strconv.AppendFloat(dst, f, 'g', -1, 64)
+}
+
+// plain marks the bytes that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return t
+}()
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends s, which has to be valid UTF-8, as a JSON string.
+func AppendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if plain[c] {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		from = i + 1
+	}
+	return append(append(dst, s[from:]...), '"')
+}
