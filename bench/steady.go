@@ -218,7 +218,8 @@ func steady(dir string, in *acctFile, agent *collector) error {
 	case <-p.ended:
 		return p.fail("ended in the middle of the test")
 	case <-time.After(stallFor):
-		return p.fail(fmt.Sprintf("%d of %d records arrived", s.arrivedNow(), total))
+		arrived, err := s.state()
+		return errors.Join(err, p.fail(fmt.Sprintf("%d of %d records arrived", arrived, total)))
 	}
 	took := time.Since(began)
 	after, err := p.cpu()
@@ -229,11 +230,11 @@ func steady(dir string, in *acctFile, agent *collector) error {
 	if _, err := p.stop(); err != nil {
 		return err
 	}
+	if _, err := s.state(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return s.err
-	}
 	slices.Sort(s.latency)
 	at := func(q float64) float64 { return s.latency[min(total-1, int(q*float64(total)))].Seconds() * 1e3 }
 	fmt.Printf("%d records in %.1f s (%.0f a second, one write each, the writer at most %.1f ms late), all arrived, %d twice\n",
@@ -243,10 +244,12 @@ func steady(dir string, in *acctFile, agent *collector) error {
 	return nil
 }
 
-func (s *sink) arrivedNow() int {
+// state returns how many records have arrived and the first thing that was
+// wrong with them.
+func (s *sink) state() (arrived int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.arrived
+	return s.arrived, s.err
 }
 
 // write appends one record after the other at the wanted rate, each with one
