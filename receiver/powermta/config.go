@@ -1,0 +1,248 @@
+package powermta
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+)
+
+// Config is what a user can set for one powermta receiver.
+type Config struct {
+	// Include lists glob patterns of accounting files, ** included. The
+	// move-to folder of an <acct-file> block may be among them.
+	Include []string `mapstructure:"include"`
+	// Exclude lists glob patterns of files to leave out.
+	Exclude []string `mapstructure:"exclude"`
+	// StartAt says where to begin with files that are there at the very first
+	// start: "beginning" (default) or "end". Files that appear later are
+	// always read from their beginning.
+	StartAt string `mapstructure:"start_at"`
+	// Storage is the extension that keeps positions over a restart.
+	Storage *component.ID `mapstructure:"storage"`
+	// PollInterval is how often files are looked at for new data when no
+	// notification arrives.
+	PollInterval time.Duration `mapstructure:"poll_interval"`
+	// Notify uses file notification of the operating system where there is one.
+	Notify bool `mapstructure:"notify"`
+	// Timezone is an IANA name for times without an offset. Default: the
+	// host's zone.
+	Timezone string `mapstructure:"timezone"`
+	// MaxRecordSize is the longest record; longer ones are quarantined.
+	MaxRecordSize ByteSize `mapstructure:"max_record_size"`
+	// MaxOpenFiles bounds the file descriptors in use.
+	MaxOpenFiles int `mapstructure:"max_open_files"`
+	// MaxInFlight is how many batches may wait for the pipeline at a time.
+	MaxInFlight int `mapstructure:"max_in_flight"`
+	// ReadSize is how much is read from a file at a time, and so the size of a
+	// batch.
+	ReadSize ByteSize `mapstructure:"read_size"`
+	// Instance names this PowerMTA among others. It becomes
+	// service.instance.id and takes part in log.record.uid.
+	Instance string `mapstructure:"instance"`
+	// Resource holds resource attributes of every record.
+	Resource map[string]string `mapstructure:"resource"`
+	// Streams sets resource attributes for some files only.
+	Streams []StreamConfig `mapstructure:"streams"`
+	// IncludeFileName adds log.file.name to every record.
+	IncludeFileName bool `mapstructure:"include_file_name"`
+	// IncludeFilePath adds log.file.path to every record.
+	IncludeFilePath bool `mapstructure:"include_file_path"`
+	// IncludeOffset adds log.file.offset, the place of the record in bytes.
+	IncludeOffset bool `mapstructure:"include_offset"`
+	// IncludeOriginal adds log.record.original, the line as it was read. It
+	// holds personal data.
+	IncludeOriginal bool `mapstructure:"include_original"`
+	// Quarantine is where input goes that cannot be shipped.
+	Quarantine QuarantineConfig `mapstructure:"quarantine"`
+	// DeduplicateStreams leaves out copies of a record that PowerMTA wrote to
+	// more than one accounting file.
+	DeduplicateStreams DeduplicateConfig `mapstructure:"deduplicate_streams"`
+	// Retry paces attempts after a refusal by the pipeline. There is no end:
+	// only a permanent error ends the attempts.
+	Retry RetryConfig `mapstructure:"retry"`
+}
+
+// StreamConfig sets resource attributes for the files of a stream.
+type StreamConfig struct {
+	// Match is a glob pattern for the base name or, with a slash, the path.
+	Match string `mapstructure:"match"`
+	// Resource holds resource attributes; they win over the general ones.
+	Resource map[string]string `mapstructure:"resource"`
+}
+
+// QuarantineConfig says where rejected input goes.
+type QuarantineConfig struct {
+	// Path is the JSON lines file.
+	Path string `mapstructure:"path"`
+	// MaxSize is the size at which the file is rotated.
+	MaxSize ByteSize `mapstructure:"max_size"`
+	// MaxFiles is how many files are kept, the current one included.
+	MaxFiles int `mapstructure:"max_files"`
+}
+
+// DeduplicateConfig bounds the memory of records seen.
+type DeduplicateConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// MaxEntries is how many recent records are remembered, 24 bytes each.
+	MaxEntries int `mapstructure:"max_entries"`
+}
+
+// RetryConfig is the pace of attempts.
+type RetryConfig struct {
+	InitialInterval time.Duration `mapstructure:"initial_interval"`
+	MaxInterval     time.Duration `mapstructure:"max_interval"`
+}
+
+var (
+	_ component.Config  = (*Config)(nil)
+	_ confmap.Validator = (*Config)(nil)
+
+	errNoInclude     = errors.New(`include: no pattern given; name the accounting files, for example include: [/var/log/pmta/acct-*.csv]`)
+	errNoQuarantine  = errors.New(`quarantine::path: must not be empty; name a file the agent may write, for example /var/lib/otelcol-pmta/quarantine.jsonl`)
+	errRetryInterval = errors.New(`retry: initial_interval must be above 0 and not above max_interval`)
+)
+
+func createDefaultConfig() component.Config {
+	return &Config{
+		StartAt:         startAtBeginning,
+		PollInterval:    200 * time.Millisecond,
+		Notify:          true,
+		MaxRecordSize:   1 << 20,
+		MaxOpenFiles:    64,
+		MaxInFlight:     4,
+		ReadSize:        256 << 10,
+		IncludeFileName: true,
+		Quarantine: QuarantineConfig{
+			Path:     "/var/lib/otelcol-pmta/quarantine.jsonl",
+			MaxSize:  64 << 20,
+			MaxFiles: 4,
+		},
+		DeduplicateStreams: DeduplicateConfig{MaxEntries: 200_000},
+		Retry:              RetryConfig{InitialInterval: 100 * time.Millisecond, MaxInterval: 10 * time.Second},
+	}
+}
+
+const (
+	startAtBeginning = "beginning"
+	startAtEnd       = "end"
+)
+
+// Validate reports every mistake at once, each with its key and the way out.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if len(c.Include) == 0 {
+		errs = append(errs, errNoInclude)
+	}
+	globs := func(key string, patterns []string) {
+		for i, p := range patterns {
+			switch {
+			case strings.TrimSpace(p) == "":
+				bad("%s[%d]: is empty; remove it or give a file pattern", key, i)
+			case !doublestar.ValidatePattern(filepath.ToSlash(p)):
+				bad("%s[%d]: %q is no glob pattern; check brackets and braces", key, i, p)
+			}
+		}
+	}
+	globs("include", c.Include)
+	globs("exclude", c.Exclude)
+	if c.StartAt != startAtBeginning && c.StartAt != startAtEnd {
+		bad(`start_at: %q is not known; use "beginning" or "end"`, c.StartAt)
+	}
+	if c.PollInterval < 10*time.Millisecond || c.PollInterval > time.Hour {
+		bad("poll_interval: %v is out of range; use 10ms to 1h", c.PollInterval)
+	}
+	if c.Timezone != "" {
+		if _, err := time.LoadLocation(c.Timezone); err != nil {
+			bad("timezone: %q is not known; use an IANA name such as Europe/Berlin or UTC", c.Timezone)
+		}
+	}
+	if c.MaxRecordSize < 1<<10 || c.MaxRecordSize > 256<<20 {
+		bad("max_record_size: %v is out of range; use 1KiB to 256MiB", c.MaxRecordSize)
+	}
+	if c.ReadSize < 4<<10 || c.ReadSize > 64<<20 {
+		bad("read_size: %v is out of range; use 4KiB to 64MiB", c.ReadSize)
+	}
+	if c.MaxOpenFiles < 2 {
+		bad("max_open_files: %d is too few; use 2 or more", c.MaxOpenFiles)
+	}
+	if c.MaxInFlight < 1 || c.MaxInFlight > 1024 {
+		bad("max_in_flight: %d is out of range; use 1 to 1024", c.MaxInFlight)
+	}
+	for i, s := range c.Streams {
+		if strings.TrimSpace(s.Match) == "" || !doublestar.ValidatePattern(filepath.ToSlash(s.Match)) {
+			bad("streams[%d]::match: %q is no glob pattern; use for example bounce-*.csv", i, s.Match)
+		}
+		if len(s.Resource) == 0 {
+			bad("streams[%d]::resource: is empty; name at least one attribute", i)
+		}
+	}
+	if c.Quarantine.Path == "" {
+		errs = append(errs, errNoQuarantine)
+	}
+	if c.Quarantine.MaxSize < 1<<10 {
+		bad("quarantine::max_size: %v is too small; use 1KiB or more", c.Quarantine.MaxSize)
+	}
+	if c.Quarantine.MaxFiles < 1 {
+		bad("quarantine::max_files: %d is too few; use 1 or more", c.Quarantine.MaxFiles)
+	}
+	if c.DeduplicateStreams.Enabled && c.DeduplicateStreams.MaxEntries < 1 {
+		bad("deduplicate_streams::max_entries: %d is too few; use 1 or more", c.DeduplicateStreams.MaxEntries)
+	}
+	if c.Retry.InitialInterval <= 0 || c.Retry.InitialInterval > c.Retry.MaxInterval {
+		errs = append(errs, errRetryInterval)
+	}
+	return errors.Join(errs...)
+}
+
+// ByteSize is a number of bytes. In a configuration it is a plain number or
+// one with a unit: 512KiB, 64MiB, 1GiB, or 64MB for powers of ten.
+type ByteSize int64
+
+var units = []struct {
+	suffix string
+	factor int64
+}{
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30},
+	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9},
+	{"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {"b", 1},
+}
+
+// UnmarshalText reads a size as a user writes it.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	s := strings.ToLower(strings.ReplaceAll(string(text), " ", ""))
+	factor := int64(1)
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(s, u.suffix); ok {
+			s, factor = n, u.factor
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/factor {
+		return fmt.Errorf("%q is no size; write for example 512KiB, 64MiB or a number of bytes", text)
+	}
+	*b = ByteSize(n * factor)
+	return nil
+}
+
+// String returns the size with the largest unit that divides it.
+func (b ByteSize) String() string {
+	for _, u := range []struct {
+		suffix string
+		factor ByteSize
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if b >= u.factor && b%u.factor == 0 {
+			return fmt.Sprintf("%d%s", b/u.factor, u.suffix)
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}

@@ -1,0 +1,221 @@
+package powermta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/dedup"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/tail"
+	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadata"
+)
+
+// logsReceiver joins the tailer (which bytes, when, position saved) and the
+// decoder (what the bytes mean) to the pipeline.
+type logsReceiver struct {
+	cfg  *Config
+	set  receiver.Settings
+	log  *zap.Logger
+	next consumer.Logs
+	opts acct.Options
+
+	obs       *receiverhelper.ObsReport
+	telemetry *metadata.TelemetryBuilder
+	typeAttrs [len(recordTypes)]metric.MeasurementOption
+
+	store      storage.Client
+	quarantine *quarantine.File
+	tailer     *tail.Tailer
+	cancel     context.CancelFunc
+	done       chan struct{}
+
+	mu      sync.Mutex // guards everything declared below
+	window  *dedup.Window
+	streams map[string]uint32
+}
+
+// recordTypes are the values of the record type dimension, in the order of
+// acct.Type. Unknown types share one, since a file could invent any number.
+var recordTypes = [...]string{"other", "d", "b", "t", "tq", "r", "f", "rb", "rs"}
+
+func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsReceiver, error) {
+	r := &logsReceiver{cfg: cfg, set: set, log: set.Logger, next: next, streams: map[string]uint32{}}
+	r.opts = acct.Options{MaxRecordSize: int(cfg.MaxRecordSize), Instance: cfg.Instance}
+	if cfg.Timezone != "" {
+		loc, err := time.LoadLocation(cfg.Timezone)
+		if err != nil {
+			return nil, fmt.Errorf("timezone: %w", err)
+		}
+		r.opts.Location = loc
+	}
+	if cfg.DeduplicateStreams.Enabled {
+		r.window = dedup.NewWindow(cfg.DeduplicateStreams.MaxEntries)
+	}
+	var err error
+	if r.obs, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "file", ReceiverCreateSettings: set,
+	}); err != nil {
+		return nil, err
+	}
+	if r.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
+		return nil, err
+	}
+	for i, t := range recordTypes {
+		r.typeAttrs[i] = metric.WithAttributeSet(attribute.NewSet(attribute.String("pmta.record.type", t)))
+	}
+	return r, nil
+}
+
+// Start opens the position store and the quarantine and begins to read.
+func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := r.openStore(ctx, host); err != nil {
+		return err
+	}
+	var err error
+	q := r.cfg.Quarantine
+	if r.quarantine, err = quarantine.Open(q.Path, int64(q.MaxSize), q.MaxFiles); err != nil {
+		return fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", q.Path, err)
+	}
+	cfg := tail.Config{
+		Include:       r.cfg.Include,
+		Exclude:       r.cfg.Exclude,
+		StartAtEnd:    r.cfg.StartAt == startAtEnd,
+		PollInterval:  r.cfg.PollInterval,
+		Notify:        r.cfg.Notify,
+		ChunkSize:     int(r.cfg.ReadSize),
+		MaxRecordSize: int(r.cfg.MaxRecordSize),
+		MaxOpenFiles:  r.cfg.MaxOpenFiles,
+		MaxInFlight:   r.cfg.MaxInFlight,
+		NewDecoder:    r.newFileDecoder,
+		Observer:      r.observer(),
+	}
+	if r.store != nil {
+		cfg.Store = r.store
+	}
+	if r.tailer, err = tail.New(cfg); err != nil {
+		return err
+	}
+	if err := r.registerGauges(); err != nil {
+		return err
+	}
+	var run context.Context
+	run, r.cancel = context.WithCancel(context.Background())
+	r.done = make(chan struct{})
+	go func() {
+		defer close(r.done)
+		if err := r.tailer.Run(run); err != nil {
+			r.log.Error("reading has stopped", zap.Error(err))
+		}
+	}()
+	return nil
+}
+
+func (r *logsReceiver) openStore(ctx context.Context, host component.Host) error {
+	if r.cfg.Storage == nil {
+		r.log.Warn("storage is not set: after a restart all files are read again; add a file_storage extension and set storage: file_storage")
+		return nil
+	}
+	ext, ok := host.GetExtensions()[*r.cfg.Storage]
+	if !ok {
+		return fmt.Errorf("storage: extension %q is not there; list it under extensions: and service::extensions:", *r.cfg.Storage)
+	}
+	se, ok := ext.(storage.Extension)
+	if !ok {
+		return fmt.Errorf("storage: extension %q does not store anything; use file_storage", *r.cfg.Storage)
+	}
+	var err error
+	if r.store, err = se.GetClient(ctx, component.KindReceiver, r.set.ID, ""); err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	return nil
+}
+
+// Shutdown stops reading, waits for batches in flight as long as ctx allows
+// and saves the positions. What was not accepted is read again next time.
+func (r *logsReceiver) Shutdown(ctx context.Context) error {
+	var errs []error
+	if r.cancel != nil {
+		r.cancel()
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			errs = append(errs, ctx.Err())
+		}
+	}
+	r.telemetry.Shutdown()
+	if r.quarantine != nil {
+		errs = append(errs, r.quarantine.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// resourceFor returns the resource attributes of a file's records, in a fixed
+// order of precedence: defaults, then resource, then each stream that matches.
+func (r *logsReceiver) resourceFor(f *tail.File) map[string]string {
+	res := map[string]string{"service.name": "pmta"}
+	if r.cfg.Instance != "" {
+		res["service.instance.id"] = r.cfg.Instance
+	}
+	for k, v := range r.cfg.Resource {
+		res[k] = v
+	}
+	full := filepath.ToSlash(f.Path)
+	for _, s := range r.cfg.Streams {
+		pattern, name := filepath.ToSlash(s.Match), full
+		if path.Base(pattern) == pattern {
+			name = f.Name
+		}
+		if ok, _ := doublestar.Match(pattern, name); ok {
+			for k, v := range s.Resource {
+				res[k] = v
+			}
+		}
+	}
+	return res
+}
+
+func (r *logsReceiver) streamNumber(name string) uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, ok := r.streams[name]
+	if !ok {
+		n = uint32(len(r.streams)) + 1
+		r.streams[name] = n
+	}
+	return n
+}
+
+// keep asks the window whether this copy of a record is to be shipped.
+func (r *logsReceiver) keep(key uint64, stream uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.window.Keep(key, stream)
+}
+
+func putResource(dst pcommon.Resource, attrs map[string]string) {
+	m := dst.Attributes()
+	m.EnsureCapacity(len(attrs))
+	for _, k := range sortedKeys(attrs) {
+		m.PutStr(k, attrs[k])
+	}
+}
