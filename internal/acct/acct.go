@@ -68,7 +68,7 @@ const (
 	ReasonTooLarge      Reason = "too_large"       // longer than Options.MaxRecordSize
 	ReasonBadTime       Reason = "bad_time"        // timeLogged missing or in no known form
 	ReasonBadJSON       Reason = "bad_json"        // not a JSON object, or one that ends early
-	ReasonBadHeader     Reason = "bad_header"      // header line with an unnamed column
+	ReasonBadHeader     Reason = "bad_header"      // header line with an unnamed column, or far too many
 	ReasonEmptyType     Reason = "empty_type"      // first column is empty
 	ReasonIncomplete    Reason = "incomplete"      // input ended in the middle of a record
 )

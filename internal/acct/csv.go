@@ -447,7 +447,7 @@ func (d *Decoder) headerLine(src, base string, pos, start int, sp splitter, text
 		if !d.setHeader(clean) {
 			// Rows that follow must not be read with the columns before.
 			d.header, d.plan, d.saved = "", nil, nil
-			h.Reject(Reject{Start: pos, End: sp.end, Reason: ReasonBadHeader, Detail: "header line with an unnamed column"})
+			h.Reject(Reject{Start: pos, End: sp.end, Reason: ReasonBadHeader, Detail: fmt.Sprintf("header line with an unnamed column or more than %d columns", maxColumns)})
 			return
 		}
 		if !d.seeded {
@@ -503,6 +503,9 @@ func (d *Decoder) overflow(src string, pos, window int, h Handler) int {
 		r.End = d.resync(src, pos, last, window)
 		if r.End < last {
 			r.Reason, r.Detail = ReasonBadQuote, "a quoted field does not end"
+			if d.format == formatJSON {
+				r.Reason, r.Detail = ReasonBadJSON, "an object does not end"
+			}
 		} else {
 			d.setSkip(skipLine)
 		}

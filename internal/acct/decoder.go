@@ -16,6 +16,9 @@ const (
 	maxMaxRecord     = 256 << 20
 	// maxChunk keeps positions within 31 bits.
 	maxChunk = 1 << 30
+	// maxColumns is far beyond any real header. It bounds the work that a
+	// hostile one can cause.
+	maxColumns = 1000
 )
 
 type format uint8
@@ -43,21 +46,24 @@ type Decoder struct {
 	salt xxh3.Uint128
 
 	// What State saves.
-	format   format
-	skip     skipMode
-	seeded   bool         // seed is that of the file; before, of the header
-	seed     xxh3.Uint128 // hash of header line and first record
-	header   string       // header line in force, "" without
-	saved    []byte       // what State returned, nil after a change
-	off      int64        // position in the file of what Decode gets next
-	mixed    [40]byte     // record hash, salted seed, offset: what a UID is made of
-	plan     *plan        // header in force, nil without
-	plans    jsonPlans
-	tc       timeCache
-	lowered  map[string]string
-	lastList string // list that needs no change
-	rec      Record
-	attrs    []Attr
+	format  format
+	skip    skipMode
+	seeded  bool         // seed is that of the file; before, of the header
+	seed    xxh3.Uint128 // hash of header line and first record
+	header  string       // header line in force, "" without
+	saved   []byte       // what State returned, nil after a change
+	off     int64        // position in the file of what Decode gets next
+	mixed   [40]byte     // record hash, salted seed, offset: what a UID is made of
+	plan    *plan        // header in force, nil without
+	plans   jsonPlans
+	keys    []string // of the object in work
+	dirty   bool     // the object in work has been sanitized
+	tc      timeCache
+	lowered map[string]string
+	listIn  string // the last list, as read and tidied
+	listOut string
+	rec     Record
+	attrs   []Attr
 
 	// Fields of the record in work: [st[i], en[i]) in the line; st[i] < 0
 	// means side[^st[i]].
@@ -103,6 +109,7 @@ func (d *Decoder) Decode(src string, final bool, h Handler) (used int) {
 			chunk, last = chunk[:maxChunk], false
 		}
 		n := d.decode(chunk, last, h)
+		d.release()
 		d.off += int64(n)
 		used += n
 		if used == len(src) || len(chunk) < maxChunk || n == 0 {
@@ -122,6 +129,18 @@ func (d *Decoder) decode(src string, final bool, h Handler) int {
 		return d.decodeJSON(src, pos, final, h)
 	}
 	return d.decodeCSV(src, pos, final, h)
+}
+
+// release drops what keeps the input alive, and buffers of unusual size.
+func (d *Decoder) release() {
+	clear(d.attrs)
+	clear(d.side[:cap(d.side)])
+	clear(d.keys[:cap(d.keys)])
+	d.rec = Record{}
+	d.listIn, d.listOut = "", ""
+	if len(d.st) > 4*maxColumns {
+		d.st, d.en = make([]int32, 64), make([]int32, 64)
+	}
 }
 
 const bom = "\ufeff"
@@ -290,6 +309,9 @@ func (d *Decoder) setHeader(line string) bool {
 		}
 	} else {
 		sp.fields = d.finish(d.split(line, 0, len(line), d.begin(0)), len(line))
+	}
+	if sp.fields > maxColumns {
+		return false
 	}
 	names := make([]string, sp.fields)
 	for i := range names {

@@ -186,6 +186,7 @@ func compile(names []string) *plan {
 		semconv.PMTARecordType: true, semconv.PMTARecordUnknownType: true,
 		semconv.PMTAOutcome: true, semconv.PMTASanitized: true,
 	}
+	// The fallback names of a column must not be those of another one.
 	lost := map[string]bool{}
 	unique := func(prefix, name string) string {
 		k := prefix + name

@@ -340,25 +340,37 @@ func parseSeconds(s string) (float64, bool) {
 }
 
 // list returns s with empty elements and the spaces around elements removed.
-// Servers offer few different lists, so the last good one is remembered.
+// Servers offer few different lists, so the last one is remembered.
 func (d *Decoder) list(s string) string {
-	if s == d.lastList {
-		return s
+	if s == d.listIn {
+		return d.listOut
 	}
-	if s[0] == '[' && d.format == formatJSON {
+	d.listIn, d.listOut = s, tidyList(s, d.format == formatJSON)
+	return d.listOut
+}
+
+func tidyList(s string, mayBeArray bool) string {
+	if s[0] == '[' && mayBeArray {
 		s = joinJSONArray(s)
 	}
-	tidy := s != "" && s[0] != ',' && s[len(s)-1] != ',' &&
-		!strings.Contains(s, ",,") && !strings.Contains(s, " ,") && !strings.Contains(s, ", ") && strings.TrimSpace(s) == s
-	if !tidy {
-		var out []string
-		for _, e := range strings.Split(s, ",") {
-			if e = strings.TrimSpace(e); e != "" {
-				out = append(out, e)
-			}
+	tidy := true
+	last := byte(',')
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if (c == ',' || c == ' ') && (last == ',' || last == ' ') || c == ',' && last == ' ' {
+			tidy = false
+			break
 		}
-		return strings.Join(out, ",")
+		last = c
 	}
-	d.lastList = strings.Clone(s)
-	return s
+	if tidy && last != ',' && last != ' ' {
+		return s
+	}
+	var out []string
+	for _, e := range strings.Split(s, ",") {
+		if e = strings.TrimSpace(e); e != "" {
+			out = append(out, e)
+		}
+	}
+	return strings.Join(out, ",")
 }
