@@ -35,6 +35,8 @@ type command struct {
 // commands is the table of subcommands: to add one, add a file and a row.
 func commands() []command {
 	return []command{
+		{"parse", "read accounting files: JSON lines out, a summary at the end", runParse},
+		{"demo", "run a simulated PowerMTA and the agent, show what happens", runDemo},
 		{"simulate", "write the logs of a simulated PowerMTA", runSimulate},
 	}
 }

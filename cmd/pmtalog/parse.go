@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+)
+
+const parseHelp = `Usage: pmtalog parse [FLAGS] FILE...
+
+Reads accounting files as the agent does and writes one JSON object a line. What was read and what was
+rejected goes to standard error. FILE may be CSV or JSON, compressed (.gz), a quarantine file of the
+agent, or - for standard input.
+
+Examples:
+  pmtalog parse /var/log/pmta/acct-2026-01-31-0000.csv
+  zcat old/*.gz | pmtalog parse - | jq 'select(."pmta.record.type" == "b")'
+  pmtalog parse --summary /var/log/pmta/moved/*.csv.gz
+  pmtalog parse /var/lib/otelcol-pmta/quarantine.jsonl
+`
+
+func runParse(ctx context.Context, args []string, std stdio) int {
+	f := newFlags("parse", parseHelp, std)
+	zone := f.String("timezone", "", "IANA `ZONE` of times without an offset (default: this machine's)")
+	instance := f.String("instance", "", "the agent's `instance`, for the same log.record.uid")
+	maxRecord := f.Int("max-record-size", 1<<20, "longest record in `BYTES`")
+	summary := f.Bool("summary", false, "print no records, only the summary")
+	if code, ok := parseFlags(f, args, std); !ok {
+		return code
+	}
+	if f.NArg() == 0 {
+		f.Usage()
+		return exitUsage
+	}
+	p := &parser{opts: acct.Options{Instance: *instance, MaxRecordSize: *maxRecord}, err: std.err, quiet: *summary,
+		types: map[string]int64{}, reasons: map[acct.Reason]int64{}}
+	if *zone != "" {
+		loc, err := time.LoadLocation(*zone)
+		if err != nil {
+			return fail(std, exitUsage, "parse", fmt.Errorf("--timezone: %w; use a name such as Europe/Berlin", err))
+		}
+		p.opts.Location = loc
+	}
+	p.out = bufio.NewWriterSize(std.out, 256<<10)
+	code := exitOK
+	for _, name := range f.Args() {
+		if err := p.file(ctx, name, std.in); err != nil {
+			code = fail(std, exitFailure, "parse", err)
+			if ctx.Err() != nil || errors.Is(err, errOutput) {
+				break
+			}
+		}
+	}
+	if err := p.out.Flush(); err != nil && code == exitOK {
+		code = fail(std, exitFailure, "parse", err)
+	}
+	p.report()
+	return code
+}
+
+var errOutput = errors.New("cannot write the result")
+
+// parser writes records and counts what it sees. It is the acct.Handler.
+type parser struct {
+	opts  acct.Options
+	out   *bufio.Writer
+	err   io.Writer
+	quiet bool
+	json  jsonline.Writer
+	line  []byte
+
+	name     string // of the current file
+	base     int64  // position of the current chunk in it
+	src      string // current chunk
+	records  int64
+	rejected int64
+	shown    int
+	types    map[string]int64
+	reasons  map[acct.Reason]int64
+	last     string // type counted last, with its count: types come in runs
+	lastN    int64
+	werr     error
+}
+
+// Record implements acct.Handler.
+func (p *parser) Record(r *acct.Record) {
+	p.records++
+	if r.TypeText != p.last {
+		p.flushCount()
+		p.last = string([]byte(r.TypeText))
+	}
+	p.lastN++
+	if p.quiet || p.werr != nil {
+		return
+	}
+	p.line = p.json.AppendRecord(p.line[:0], r)
+	_, p.werr = p.out.Write(p.line)
+}
+
+func (p *parser) flushCount() {
+	if p.lastN > 0 {
+		p.types[p.last] += p.lastN
+	}
+	p.lastN = 0
+}
+
+// maxShown bounds how many rejects are printed one by one.
+const maxShown = 20
+
+// Reject implements acct.Handler.
+func (p *parser) Reject(r acct.Reject) {
+	p.rejected++
+	p.reasons[r.Reason]++
+	if p.shown++; p.shown <= maxShown {
+		text := p.src[r.Start:min(r.End, r.Start+120)]
+		fmt.Fprintf(p.err, "%s: byte %d: %s (%s): %q\n", p.name, p.base+int64(r.Start), r.Reason, r.Detail, text)
+	}
+}
+
+// file reads one file to its end.
+func (p *parser) file(ctx context.Context, name string, stdin io.Reader) error {
+	in := stdin
+	p.name = name
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	br := bufio.NewReaderSize(in, 64<<10)
+	if magic, _ := br.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		gz, err := gzip.NewReader(br)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		br = bufio.NewReaderSize(gz, 64<<10)
+	}
+	head, _ := br.Peek(64 << 10)
+	if line, _, _ := bytes.Cut(head, []byte{'\n'}); quarantine.Looks(line) {
+		return p.quarantined(br)
+	}
+	if err := p.stream(ctx, br, acct.NewDecoder(p.opts), 0); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// stream decodes what r holds; p.base is its position in the file.
+func (p *parser) stream(ctx context.Context, r io.Reader, dec *acct.Decoder, base int64) error {
+	p.base = base
+	const chunk = 256 << 10
+	var rest []byte // not used yet
+	for {
+		// Records share memory with the chunk, so each one is new.
+		buf := make([]byte, len(rest)+max(chunk, len(rest)))
+		n := copy(buf, rest)
+		m, err := io.ReadFull(r, buf[n:])
+		buf = buf[:n+m]
+		final := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !final {
+			return err
+		}
+		p.src = unsafe.String(unsafe.SliceData(buf), len(buf))
+		used := dec.Decode(p.src, final, p)
+		if p.werr != nil {
+			return fmt.Errorf("%w: %w", errOutput, p.werr)
+		}
+		if final {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.base += int64(used)
+		rest = buf[used:]
+	}
+}
+
+// quarantined decodes the entries of a quarantine file again, each with the
+// columns that were in force.
+func (p *parser) quarantined(r io.Reader) error {
+	name := p.name
+	return quarantine.Read(r, func(e quarantine.Entry) error {
+		raw, err := e.Bytes()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		dec := acct.NewDecoder(p.opts)
+		if err := dec.Restore(e.Context, e.Offset); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		p.name = e.File
+		err = p.stream(context.Background(), bytes.NewReader(raw), dec, e.Offset)
+		p.name = name
+		return err
+	}, func(line int, err error) {
+		fmt.Fprintf(p.err, "%s: line %d is no quarantine entry: %v\n", name, line, err)
+	})
+}
+
+func (p *parser) report() {
+	p.flushCount()
+	if p.shown > maxShown {
+		fmt.Fprintf(p.err, "... and %d more rejected\n", p.shown-maxShown)
+	}
+	fmt.Fprintf(p.err, "%d records", p.records)
+	sep := ":"
+	for _, t := range sortedByCount(p.types) {
+		fmt.Fprintf(p.err, "%s %s %d", sep, t, p.types[t])
+		sep = ","
+	}
+	fmt.Fprintf(p.err, "\n%d rejected", p.rejected)
+	sep = ":"
+	for _, r := range sortedByCount(p.reasons) {
+		fmt.Fprintf(p.err, "%s %s %d", sep, r, p.reasons[r])
+		sep = ","
+	}
+	fmt.Fprintln(p.err)
+}
+
+// sortedByCount returns the keys, those with the highest count first.
+func sortedByCount[K ~string](m map[K]int64) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int {
+		if m[a] != m[b] {
+			return int(min(1, max(-1, m[b]-m[a])))
+		}
+		return bytes.Compare([]byte(a), []byte(b))
+	})
+	return keys
+}
