@@ -76,7 +76,7 @@ type file struct {
 	aliases []string // further names
 	gz      bool
 	size    int64 // as last seen; raw size of a .gz
-	maxSize int64 // largest size seen
+	maxSize int64 // size when the content before pos was last verified
 	mtime   int64
 	links   uint64
 	fh      *os.File
@@ -106,6 +106,7 @@ type file struct {
 	atEnd     bool // begin at the end
 	renamed   bool
 	rotated   bool // counted as rotated
+	rotatedAt time.Time
 	final     bool // the next turn gives the rest as final
 	finalDone bool // the rest was given up to tried
 	check     bool // verify the tail even without growth

@@ -59,35 +59,53 @@ func (s *memStore) clone() *memStore {
 	return c
 }
 
-// sink takes what is delivered.
-type sink struct {
-	mu    sync.Mutex
-	lines []string // in order of acceptance
-	gate  chan struct{}
-	err   error
+type accepted struct {
+	seq   int
+	lines []string
 }
 
-func (s *sink) accept(lines []string) error {
+// sink takes what is delivered. Deliveries run side by side; what comes out is
+// in the order of decoding.
+type sink struct {
+	mu   sync.Mutex
+	seq  int
+	got  []accepted
+	gate chan struct{}
+	err  error
+}
+
+func (s *sink) next() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seq++
+	return s.seq
+}
+
+func (s *sink) accept(b *lineBatch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
-	s.lines = append(s.lines, lines...)
+	s.got = append(s.got, accepted{b.seq, b.lines})
 	return nil
 }
 
-func (s *sink) all() []string {
+func (s *sink) all() (lines []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.lines)
+	slices.SortFunc(s.got, func(a, b accepted) int { return a.seq - b.seq })
+	for _, a := range s.got {
+		lines = append(lines, a.lines...)
+	}
+	return lines
 }
 
 func (s *sink) take() []string {
+	l := s.all()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lines
-	s.lines = nil
+	s.got = nil
 	return l
 }
 
@@ -105,6 +123,7 @@ type lineDecoder struct {
 
 type lineBatch struct {
 	s     *sink
+	seq   int
 	lines []string
 }
 
@@ -116,7 +135,7 @@ func (b *lineBatch) Deliver(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return b.s.accept(b.lines)
+	return b.s.accept(b)
 }
 
 func (d *lineDecoder) Decode(c Chunk) (int, Batch) {
@@ -157,7 +176,7 @@ func (d *lineDecoder) Decode(c Chunk) (int, Batch) {
 	if len(lines) == 0 {
 		return used, nil
 	}
-	return used, &lineBatch{d.s, lines}
+	return used, &lineBatch{d.s, d.s.next(), lines}
 }
 
 func (d *lineDecoder) State() []byte {
@@ -336,13 +355,21 @@ func (h *harness) want(names ...string) {
 	got := h.sink.take()
 	for i, l := range got {
 		got[i], _, _ = strings.Cut(l, ",")
-		if strings.HasSuffix(l, "<final>") {
+		if strings.HasSuffix(l, "<final>") && !strings.HasSuffix(got[i], "<final>") {
 			got[i] += "<final>"
 		}
 	}
 	if !slices.Equal(got, names) {
 		h.t.Fatalf("accepted %q\n    want %q\nevents:\n%s", got, names, strings.Join(h.events, "\n"))
 	}
+}
+
+// wantSet is want for files of several streams, which have no order.
+func (h *harness) wantSet(names ...string) {
+	h.t.Helper()
+	h.sink.got = []accepted{{0, slices.Sorted(slices.Values(h.sink.all()))}}
+	slices.Sort(names)
+	h.want(names...)
 }
 
 func (h *harness) wantEvent(sub string, n int) {

@@ -21,6 +21,8 @@ type Tailer struct {
 	cfg     Config
 	exclude []string
 	now     func() time.Time
+	// openRead is a field so that a test can make it fail.
+	openRead func(path string) (*os.File, error)
 
 	dirs    map[string]*dir
 	newDirs []*dir
@@ -78,7 +80,7 @@ func New(cfg Config) (*Tailer, error) {
 		return nil, err
 	}
 	t := &Tailer{
-		cfg: cfg, now: time.Now,
+		cfg: cfg, now: time.Now, openRead: openRead,
 		dirs: map[string]*dir{}, dirBuf: make([]byte, 64<<10),
 		byKey: map[fileKey]*file{}, byPrefix: map[[16]byte][]*file{}, groups: map[string]*group{},
 		waiting: map[*file]struct{}{}, retry: map[*file]struct{}{}, missing: map[*file]struct{}{}, gone: map[*file]struct{}{}, open: map[*file]struct{}{},
@@ -264,7 +266,7 @@ func (t *Tailer) countRotation(f *file, path string) {
 	if f.rotated || f.state == stateGone || f.state == stateDone {
 		return
 	}
-	f.rotated = true
+	f.rotated, f.rotatedAt = true, t.now()
 	t.total.Rotations++
 	if t.cfg.Observer.Rotated != nil {
 		t.cfg.Observer.Rotated(&f.info, path)
@@ -333,7 +335,7 @@ func (t *Tailer) pick() *file {
 		}
 		g := t.ring[t.next]
 		if len(g.pending) == 0 {
-			g.inRing, g.pending = false, nil
+			g.inRing, g.flip, g.pending = false, false, nil
 			t.ring = slices.Delete(t.ring, t.next, t.next+1)
 			continue
 		}
@@ -392,9 +394,7 @@ func (t *Tailer) note(f *file, st stat, now time.Time) bool {
 		f.behind = now
 	}
 	f.size, f.mtime, f.changedAt = st.size, st.mtime, now
-	f.maxSize = max(f.maxSize, f.size)
 	f.final = false
-	t.touch(f)
 	return true
 }
 
@@ -436,6 +436,13 @@ func (t *Tailer) checkFile(f *file, now time.Time) {
 	if t.note(f, st, now) {
 		f.check = true
 		f.finalDone = false
+		if t.inFlight >= t.cfg.MaxInFlight && f.fh != nil && !f.gz && f.pos > 0 {
+			// It may be cut before its turn comes: know how much was there.
+			if same, err := sameTail(f.fh, f.pos, f.tail); err == nil && same {
+				f.maxSize = f.size
+				t.touch(f)
+			}
+		}
 		t.setState(f, statePending)
 		return
 	}
@@ -462,7 +469,7 @@ func (t *Tailer) isRotated(f *file, now time.Time) (bool, time.Duration) {
 
 func (t *Tailer) maybeFinish(f *file, now time.Time) {
 	rotated, grace := t.isRotated(f, now)
-	if !rotated || now.Sub(f.changedAt) < grace || f.state != stateIdle || len(f.flights) > 0 {
+	if !rotated || now.Sub(f.changedAt) < grace || now.Sub(f.rotatedAt) < grace || f.state != stateIdle || len(f.flights) > 0 {
 		return
 	}
 	if f.gz && (f.z == nil || !f.z.eof) {
@@ -509,7 +516,7 @@ func (t *Tailer) openFile(f *file, now time.Time) bool {
 		t.retryLater(f, now, t.cfg.PollInterval)
 		return false
 	}
-	fh, err := openRead(f.path)
+	fh, err := t.openRead(f.path)
 	if err != nil {
 		t.ioError(f, err, now)
 		return false
@@ -527,7 +534,7 @@ func (t *Tailer) openFile(f *file, now time.Time) bool {
 	}
 	f.fh = fh
 	t.open[f] = struct{}{}
-	f.denied, f.problem = false, ""
+	f.denied = false
 	t.note(f, st, now)
 	// The number of a deleted file is given to a new one at once.
 	same, err := samePrefix(fh, f.gz, f.prefix)
@@ -705,6 +712,7 @@ func (t *Tailer) turn(f *file, now time.Time) {
 		return
 	}
 	f.check = false
+	f.maxSize = f.size
 	if !f.prefix.complete {
 		if p, err := readPrefix(f.fh, false); err == nil {
 			t.setPrefix(f, p)
@@ -735,7 +743,11 @@ func (t *Tailer) decode(f *file, buf []byte, before int, eof bool, now time.Time
 		f.final, f.finalDone = false, true
 	}
 	f.tried = end
+	if used == 0 && eof {
+		t.touch(f) // the size is saved, to know what is lost if it vanishes
+	}
 	if used > 0 || batch != nil {
+		f.problem = ""
 		f.pos += int64(used)
 		f.tail = hashTail(buf[:before+used])
 		t.total.BytesRead += int64(used)
