@@ -163,6 +163,55 @@ func (s *Slab) SetAttributes(m pcommon.Map, attrs []acct.Attr) {
 	*mapOrig(&m) = kvs
 }
 
+// Append adds attrs to m without looking for their keys, none of which may be
+// there yet. Room for them is made once.
+func (s *Slab) Append(m pcommon.Map, attrs []acct.Attr) {
+	if len(attrs) == 0 {
+		return
+	}
+	if !layoutKnown {
+		appendSlow(m, attrs)
+		return
+	}
+	orig := mapOrig(&m)
+	kvs, n := *orig, len(*orig)
+	if cap(kvs)-n < len(attrs) {
+		kvs = take(&s.kvs, n+len(attrs), s.HintAttrs)
+		copy(kvs, *orig)
+	} else {
+		kvs = kvs[:n+len(attrs)]
+	}
+	for i := range attrs {
+		kvs[n+i].key, kvs[n+i].strindex = attrs[i].Key, 0
+		s.setValue(&kvs[n+i].value, &attrs[i])
+	}
+	*orig = kvs
+}
+
+// Lookup returns the value of key in m, as m.Get does. *at remembers where the
+// key was found: records of one source mostly hold their attributes in the
+// same order, so the next search ends at the first comparison. Start with 0.
+func Lookup(m pcommon.Map, key string, at *int) (pcommon.Value, bool) {
+	if !layoutKnown {
+		return m.Get(key)
+	}
+	kvs := *mapOrig(&m)
+	i := *at
+	if i >= len(kvs) || kvs[i].key != key {
+		for i = range kvs {
+			if kvs[i].key == key {
+				break
+			}
+		}
+		if i >= len(kvs) || kvs[i].key != key {
+			return pcommon.Value{}, false
+		}
+		*at = i
+	}
+	v := valueHeader{orig: &kvs[i].value, state: (*mapHeader)(unsafe.Pointer(&m)).state}
+	return *(*pcommon.Value)(unsafe.Pointer(&v)), true
+}
+
 // SetString sets v to a string.
 func (s *Slab) SetString(v pcommon.Value, str string) {
 	if !layoutKnown {
@@ -216,6 +265,10 @@ func (s *Slab) setValue(v *anyValue, a *acct.Attr) {
 func setSlow(m pcommon.Map, attrs []acct.Attr) {
 	m.Clear()
 	m.EnsureCapacity(len(attrs))
+	appendSlow(m, attrs)
+}
+
+func appendSlow(m pcommon.Map, attrs []acct.Attr) {
 	for i := range attrs {
 		a := &attrs[i]
 		switch a.Kind {

@@ -89,6 +89,42 @@ func TestSlabEqualsPublicAPI(t *testing.T) {
 	same()
 }
 
+func TestAppendAndLookup(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var slab Slab
+	at := 0
+	for range 500 {
+		attrs := randomAttrs(r)
+		cut := r.IntN(len(attrs) + 1)
+		fast, slow := pcommon.NewMap(), pcommon.NewMap()
+		slab.SetAttributes(fast, attrs[:cut])
+		slab.Append(fast, attrs[cut:])
+		setSlow(slow, attrs)
+		require.True(t, slow.Equal(fast))
+		key := fmt.Sprintf("k%d", r.IntN(50))
+		got, ok := Lookup(fast, key, &at)
+		want, found := slow.Get(key)
+		require.Equal(t, found, ok)
+		if ok {
+			require.True(t, want.Equal(got))
+			got.SetStr("set through Lookup")
+			v, _ := fast.Get(key)
+			require.Equal(t, "set through Lookup", v.Str())
+		}
+	}
+	_, ok := Lookup(pcommon.NewMap(), "k", &at)
+	require.False(t, ok)
+}
+
+func BenchmarkLookup(b *testing.B) {
+	m := pcommon.NewMap()
+	new(Slab).SetAttributes(m, benchAttrs())
+	at := 0
+	for range b.N {
+		Lookup(m, "pmta.some.key30", &at)
+	}
+}
+
 func benchAttrs() []acct.Attr {
 	attrs := make([]acct.Attr, 36)
 	for i := range attrs {
