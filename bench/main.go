@@ -105,7 +105,7 @@ func run() (err error) {
 			err = needAgent(agent, func() error {
 				c := *agent
 				c.config = filepath.Join(*configDir, "agent-otlp.yaml")
-				return steady(dir, input, &c)
+				return steady(dir, input, agent, &c)
 			})
 		default:
 			err = fmt.Errorf("unknown part %q", part)

@@ -47,7 +47,7 @@ type process struct {
 }
 
 // start runs c on file with a fresh folder below dir for its state.
-func (c *collector) start(dir, file string, env ...string) (*process, error) {
+func (c *collector) start(dir, file string) (*process, error) {
 	state, err := os.MkdirTemp(dir, "state-")
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (c *collector) start(dir, file string, env ...string) (*process, error) {
 	p.log = &logWatch{found: p.ready}
 	p.cmd = exec.Command(c.bin, args...)
 	p.cmd.Env = append(cleanEnv(), "BENCH_FILE="+file, "BENCH_DIR="+state, "BENCH_PORT="+strconv.Itoa(port))
-	p.cmd.Env = append(append(p.cmd.Env, c.env...), env...)
+	p.cmd.Env = append(p.cmd.Env, c.env...)
 	p.cmd.Stderr = p.log
 	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {

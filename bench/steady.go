@@ -32,11 +32,10 @@ type sink struct {
 	arrived int
 	again   int
 	err     error
-	all     chan struct{}
 }
 
 func newSink(n int) *sink {
-	s := &sink{start: time.Now(), written: make([]atomic.Int64, n), latency: make([]time.Duration, n), all: make(chan struct{})}
+	s := &sink{start: time.Now(), written: make([]atomic.Int64, n), latency: make([]time.Duration, n)}
 	for i := range s.latency {
 		s.latency[i] = -1
 	}
@@ -73,9 +72,7 @@ func (s *sink) take(job string, at time.Duration) {
 		return
 	}
 	s.latency[i] = at - time.Duration(s.written[i].Load())
-	if s.arrived++; s.arrived == len(s.latency) {
-		close(s.all)
-	}
+	s.arrived++
 }
 
 // The way to an attribute in ExportLogsServiceRequest: resource_logs = 1,
@@ -171,10 +168,10 @@ func eachField(b []byte, f func(num uint64, b []byte) error) error {
 	return nil
 }
 
-// steady writes records one by one at an even pace while the agent reads them
-// and reports its CPU and how long each record took to arrive.
-func steady(dir string, in *acctFile, agent *collector) error {
-	total := int(steadyFor.Seconds() * float64(*rate))
+// steady writes records one by one at an even pace while the agent reads them,
+// first into the nop exporter, which shows what the agent takes, then to a
+// sink, which shows how long each record took to arrive.
+func steady(dir string, in *acctFile, nop, otlp *collector) error {
 	var rows [][]string
 	if err := in.each(func(row []string, _ int64) bool {
 		rows = append(rows, slices.Clone(row))
@@ -182,6 +179,14 @@ func steady(dir string, in *acctFile, agent *collector) error {
 	}); err != nil {
 		return err
 	}
+	total := int(steadyFor.Seconds() * float64(*rate))
+
+	share, _, err := steadyRun(dir, in, nop, newSink(total), rows)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("→ nop: %.1f %% of one core\n", share)
+
 	s := newSink(total)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,66 +195,62 @@ func steady(dir string, in *acctFile, agent *collector) error {
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
-
-	path, err := in.headerOnly(filepath.Join(dir, "steady.csv"))
+	c := *otlp
+	c.env = append(slices.Clone(c.env), "BENCH_SINK="+listener.Addr().String())
+	share, behind, err := steadyRun(dir, in, &c, s, rows)
 	if err != nil {
-		return err
-	}
-	p, err := agent.start(dir, path, "BENCH_SINK="+listener.Addr().String())
-	if err != nil {
-		return err
-	}
-	defer p.kill()
-	if err := p.waitReady(); err != nil {
-		return err
-	}
-	before, err := p.cpu()
-	if err != nil {
-		fmt.Println("skipped:", err)
-		return nil
-	}
-	began := time.Now()
-	behind, err := s.write(path, rows)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-s.all:
-	case <-p.ended:
-		return p.fail("ended in the middle of the test")
-	case <-time.After(stallFor):
-		arrived, err := s.state()
-		return errors.Join(err, p.fail(fmt.Sprintf("%d of %d records arrived", arrived, total)))
-	}
-	took := time.Since(began)
-	after, err := p.cpu()
-	if err != nil {
-		return err
-	}
-	peak := p.peakRSS()
-	if _, err := p.stop(); err != nil {
-		return err
-	}
-	if _, err := s.state(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err != nil || s.arrived != total {
+		return errors.Join(s.err, fmt.Errorf("%d of %d records arrived", s.arrived, total))
+	}
 	slices.Sort(s.latency)
 	at := func(q float64) float64 { return s.latency[min(total-1, int(q*float64(total)))].Seconds() * 1e3 }
-	fmt.Printf("%d records in %.1f s (%.0f a second, one write each, the writer at most %.1f ms late), all arrived, %d twice\n",
-		total, took.Seconds(), float64(total)/took.Seconds(), behind.Seconds()*1e3, s.again)
-	fmt.Printf("agent: %.1f %% of one core, peak %.0f MB, OTLP/HTTP exporter included\n", 100*(after-before).Seconds()/took.Seconds(), mb(peak))
+	fmt.Printf("→ OTLP/HTTP: %.1f %% of one core, exporter included; %d records, all arrived, %d twice; the writer was at most %.1f ms late\n",
+		share, total, s.again, behind.Seconds()*1e3)
 	fmt.Printf("from before the write to the arrival at the sink, exporter included: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n", at(0.50), at(0.99), at(1))
 	return nil
 }
 
-// state returns how many records have arrived and the first thing that was
-// wrong with them.
-func (s *sink) state() (arrived int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.arrived, s.err
+// steadyRun writes the records of s and returns the agent's share of one core
+// in percent until it has accepted the last, and how late the writer was at
+// worst.
+func steadyRun(dir string, in *acctFile, agent *collector, s *sink, rows [][]string) (share float64, behind time.Duration, err error) {
+	path, err := in.headerOnly(filepath.Join(dir, "steady.csv"))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer os.Remove(path)
+	p, err := agent.start(dir, path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer p.kill()
+	if err := p.waitReady(); err != nil {
+		return 0, 0, err
+	}
+	before, err := p.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	if behind, err = s.write(path, rows); err != nil {
+		return 0, 0, err
+	}
+	if err := p.waitAccepted(len(s.written)); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return 0, 0, errors.Join(s.err, err)
+	}
+	took := time.Since(began)
+	after, err := p.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = p.stop()
+	return 100 * (after - before).Seconds() / took.Seconds(), behind, err
 }
 
 // write appends one record after the other at the wanted rate, each with one
