@@ -93,7 +93,7 @@ type Options struct {
 	// Location is the zone of times without an offset. Default time.Local.
 	Location *time.Location
 	// MaxRecordSize is the longest record in bytes, line end included.
-	// Default 1 MiB, at least 1 KiB, at most 256 MiB.
+	// Default 1 MiB, at least 256 bytes, at most 256 MiB.
 	MaxRecordSize int
 	// Instance goes into every UID, so that equal files of two servers give
 	// different ones. It may be empty.

@@ -413,7 +413,7 @@ func (d *Decoder) line(src string, pos, start int, sp splitter, text, last bool,
 	p := d.plan
 	if p == nil {
 		if p = d.layout(base, n, typ); p == nil {
-			return reject(ReasonNoHeader, fmt.Sprintf("no header line before this row of %d fields", n))
+			return reject(ReasonNoHeader, fmt.Sprintf("no usable header line before this row of %d fields", n))
 		}
 	}
 	if n != len(p.cols) {
@@ -446,7 +446,7 @@ func (d *Decoder) headerLine(src, base string, pos, start int, sp splitter, text
 	if clean != d.header || d.plan == nil {
 		if !d.setHeader(clean) {
 			// Rows that follow must not be read with the columns before.
-			d.header, d.plan, d.saved = "", nil, nil
+			d.header, d.plan, d.spoilt, d.saved = "", nil, true, nil
 			h.Reject(Reject{Start: pos, End: sp.end, Reason: ReasonBadHeader, Detail: fmt.Sprintf("header line with an unnamed column or more than %d columns", maxColumns)})
 			return
 		}
@@ -463,6 +463,9 @@ func (d *Decoder) headerLine(src, base string, pos, start int, sp splitter, text
 // layout returns the columns of a row that comes before any header, nil if
 // they are not certain.
 func (d *Decoder) layout(s string, n int, typ Type) *plan {
+	if d.spoilt {
+		return nil
+	}
 	message := typ == TypeDelivery || typ == TypeBounce || typ == TypeTransient
 	switch {
 	case n == 23 && message:

@@ -12,7 +12,7 @@ import (
 
 const (
 	defaultMaxRecord = 1 << 20
-	minMaxRecord     = 1 << 10
+	minMaxRecord     = 256
 	maxMaxRecord     = 256 << 20
 	// maxChunk keeps positions within 31 bits.
 	maxChunk = 1 << 30
@@ -51,6 +51,7 @@ type Decoder struct {
 	seeded  bool         // seed is that of the file; before, of the header
 	seed    xxh3.Uint128 // hash of header line and first record
 	header  string       // header line in force, "" without
+	spoilt  bool         // the last header line could not be used
 	saved   []byte       // what State returned, nil after a change
 	off     int64        // position in the file of what Decode gets next
 	mixed   [40]byte     // record hash, salted seed, offset: what a UID is made of
@@ -256,14 +257,18 @@ var ErrState = errors.New("saved decoder state is damaged or from another versio
 // far: format, header line and the identity of the file. It is cheap and
 // changes rarely; the caller must not change the result.
 //
-// Layout: version, format, skip mode and whether the seed is final, 1 byte
-// each; 16 bytes of seed; the header line.
+// Layout: version, format, skip mode and flags (1: the seed is final, 2: the
+// last header line could not be used), 1 byte each; 16 bytes of seed; the
+// header line.
 func (d *Decoder) State() []byte {
 	if d.saved == nil {
 		b := make([]byte, 20, 20+len(d.header))
 		b[0], b[1], b[2] = stateVersion, byte(d.format), byte(d.skip)
 		if d.seeded {
-			b[3] = 1
+			b[3] |= 1
+		}
+		if d.spoilt {
+			b[3] |= 2
 		}
 		put128(b[4:], d.seed)
 		d.saved = append(b, d.header...)
@@ -282,7 +287,7 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 		d.off = offset
 		return nil
 	}
-	if len(state) < 20 || state[0] != stateVersion || state[1] > byte(formatJSON) || state[2] > byte(skipLine) || state[3] > 1 {
+	if len(state) < 20 || state[0] != stateVersion || state[1] > byte(formatJSON) || state[2] > byte(skipLine) || state[3] > 3 {
 		return ErrState
 	}
 	header := string(state[20:])
@@ -291,7 +296,8 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 			return ErrState
 		}
 	}
-	d.format, d.skip, d.seeded, d.seed = format(state[1]), skipMode(state[2]), state[3] == 1, get128(state[4:])
+	d.format, d.skip, d.seeded, d.seed = format(state[1]), skipMode(state[2]), state[3]&1 != 0, get128(state[4:])
+	d.spoilt = state[3]&2 != 0
 	d.saved, d.off = nil, offset
 	d.mixSeed()
 	return nil
@@ -320,7 +326,7 @@ func (d *Decoder) setHeader(line string) bool {
 			return false
 		}
 	}
-	d.header = line
+	d.header, d.spoilt = line, false
 	d.plan = compile(names)
 	d.saved = nil
 	return true

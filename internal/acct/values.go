@@ -150,7 +150,7 @@ func parseReply(s string) (r reply) {
 	}
 	if k := enhanced(t); k > 0 {
 		r.enhanced = t[:k]
-		s = trimSpaces(t[k:])
+		s = trimSpaces(strings.TrimPrefix(t[k:], ":"))
 	} else if k := len(s); n > 0 && k > 0 && s[k-1] == ')' {
 		// qmail and its kin put it at the end.
 		if j := strings.LastIndexByte(s, '('); j >= 0 && j+1 < k && s[j+1] == '#' {

@@ -1,0 +1,181 @@
+package acct
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+)
+
+func uids(t *testing.T, o Options, file string) []string {
+	t.Helper()
+	var out []string
+	for _, e := range decodeAt(t, o, file, false) {
+		_, rest, ok := strings.Cut(e.text, `"uid":"`)
+		if !ok {
+			t.Fatal(e.text)
+		}
+		out = append(out, rest[:32])
+	}
+	return out
+}
+
+func TestUID(t *testing.T) {
+	const head = "type,timeLogged,jobId\n"
+	const row = "d,2026-02-08 21:54:05+0100,j\n"
+	file := head + row + row + row
+	first := uids(t, testOptions, file)
+	seen := map[string]bool{}
+	for _, u := range first {
+		if seen[u] {
+			t.Error("equal records have the same UID")
+		}
+		seen[u] = true
+	}
+	if again := uids(t, testOptions, file); strings.Join(again, "") != strings.Join(first, "") {
+		t.Error("another reading gives other UIDs")
+	}
+	if longer := uids(t, testOptions, file+row); strings.Join(longer[:3], "") != strings.Join(first, "") {
+		t.Error("more records change the UIDs of those before")
+	}
+	for what, other := range map[string][]string{
+		"another instance":     uids(t, Options{Instance: "other"}, file),
+		"another first record": uids(t, testOptions, head+strings.Replace(row, "j", "k", 1)+row+row),
+		"another header":       uids(t, testOptions, strings.Replace(head, "jobId", "envId", 1)+row+row+row),
+	} {
+		for _, u := range other {
+			if seen[u] {
+				t.Errorf("%s gives the same UID", what)
+			}
+		}
+	}
+}
+
+func TestAppendUID(t *testing.T) {
+	if got := string(AppendUID([]byte("x"), [2]uint64{0x00c2a1f07d3e5b68, 0x0123456789abcdef})); got != "x00c2a1f07d3e5b680123456789abcdef" {
+		t.Error(got)
+	}
+}
+
+func TestRestore(t *testing.T) {
+	d := NewDecoder(testOptions)
+	d.Decode("type,timeLogged\nd,2026-02-08 21:54:05+0100\n", false, &counter{})
+	good := d.State()
+	if !bytes.Equal(good, d.State()) || &good[0] != &d.State()[0] {
+		t.Error("State is made anew without need")
+	}
+	for name, state := range map[string][]byte{
+		"short":   good[:10],
+		"version": append([]byte{9}, good[1:]...),
+		"format":  append([]byte{stateVersion, 9}, good[2:]...),
+		"header":  append(bytes.Clone(good[:20]), "type,,"...),
+		"quote":   append(bytes.Clone(good[:20]), `type,"x`...),
+	} {
+		if err := NewDecoder(testOptions).Restore(state, 44); !errors.Is(err, ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := NewDecoder(testOptions).Restore(good, -1); !errors.Is(err, ErrState) {
+		t.Error("negative offset:", err)
+	}
+	if err := NewDecoder(testOptions).Restore(nil, 44); err != nil {
+		t.Error(err)
+	}
+}
+
+// The usual case costs no allocation.
+func TestNoAllocation(t *testing.T) {
+	file := sampleFile(2000)
+	d := NewDecoder(Options{})
+	var c counter
+	d.Decode(file, true, &c)
+	rows := file[strings.IndexByte(file, '\n')+1:]
+	if n := testing.AllocsPerRun(10, func() { d.Decode(rows, true, &c) }); n > 2 {
+		t.Errorf("%v allocations for 2000 records", n)
+	}
+	if c.rejects > 0 {
+		t.Error(c.rejects, "rejected")
+	}
+}
+
+// What a Decoder keeps between calls must not hold the input in memory.
+func TestRelease(t *testing.T) {
+	d := NewDecoder(Options{})
+	d.Decode(sampleFile(10), true, &counter{})
+	for _, a := range d.attrs {
+		if a.Key != "" || a.Str != "" {
+			t.Fatalf("still holds %s %s", a.Key, a.Str)
+		}
+	}
+	if d.rec.TypeText != "" || d.rec.Diag != "" || d.rec.Attrs != nil || d.listIn != "" || d.listOut != "" {
+		t.Error("still holds the last record")
+	}
+}
+
+func TestTypes(t *testing.T) {
+	events := map[string]bool{}
+	for _, typ := range Types {
+		if ParseType(typ.String()) != typ {
+			t.Errorf("%s is not read back", typ)
+		}
+		if events[typ.EventName()] || !strings.HasPrefix(typ.EventName(), "pmta.") {
+			t.Errorf("event name %q", typ.EventName())
+		}
+		events[typ.EventName()] = true
+	}
+	for _, s := range []string{"", "D", "x", "rx", "unknown"} {
+		if ParseType(s) != TypeUnknown {
+			t.Errorf("%q has a type", s)
+		}
+	}
+	if TypeUnknown.Outcome() != semconv.OutcomeUnknown {
+		t.Error(TypeUnknown.Outcome())
+	}
+}
+
+// Every documented column leads to the attributes that the table names.
+func TestFields(t *testing.T) {
+	values := map[string]string{
+		"timeQueued": "2026-02-08 21:54:05+0100", "totalSecondsQueued": "3", "dsnStatus": "5.1.1 (text)",
+		"dsnDiag": "x-pmta;bounce-queue;reply:550 5.1.1 text", "dsnMta": "host (192.0.2.1)", "srcMta": "host (192.0.2.1)",
+		"dlvType": "smtp", "dlvSize": "7", "queue": "a/b", "header_From": "A <a@b.example>", "header_Reply-To": "A <a@b.example>",
+		"dlvTlsProtocol": "TLSv1.2", "orig": "a@b.example", "rcpt": "a@b.example", "dlvDestinationIp": "192.0.2.2",
+		"time*": "2026-02-08 21:54:05+0100", "timeFirstAttempt": "1770587645", "timeImprinted": "1770587645",
+	}
+	for _, f := range Fields() {
+		if f.op == opSkip {
+			continue
+		}
+		name := strings.Replace(f.Column, "*", "_new", 1)
+		value := or(values[f.Column], "v")
+		file := "type,timeLogged," + name + ",dlvDestinationIp\nd,2026-02-08 21:54:06+0100," + value + ",\n"
+		if f.Column == "dsnMta" {
+			file = strings.TrimSuffix(file, "\n") + "192.0.2.9\n"
+		}
+		e := decodeAt(t, testOptions, file, false)
+		if len(e) != 1 || e[0].reason != "" {
+			t.Fatalf("%s: %v", f.Column, e)
+		}
+		for _, a := range f.Attrs {
+			key := a.Key
+			if a.Key == semconv.PMTAQueueRollup {
+				continue // not together with the domain
+			}
+			found := false
+			for k := range e[0].attrs {
+				found = found || k == key || strings.HasSuffix(key, "*") && strings.HasPrefix(k, strings.TrimSuffix(key, "*"))
+			}
+			if !found {
+				t.Errorf("%s: no %s in %v", f.Column, key, e[0].attrs)
+			}
+			if !strings.HasSuffix(key, "*") && len(e[0].attrs[key]) > 0 {
+				quoted := e[0].attrs[key][0] == '"'
+				if quoted != (a.Kind == KindString) {
+					t.Errorf("%s: %s is %s", f.Column, key, e[0].attrs[key])
+				}
+			}
+		}
+	}
+}
