@@ -179,3 +179,29 @@ func TestFields(t *testing.T) {
 		}
 	}
 }
+
+// A quoted field around 16 whole lines that start like records was never
+// closed; around fewer it may be text. Neither waits for the end of the file.
+func TestSwallowed(t *testing.T) {
+	const head, row = "type,timeLogged,jobId,envId\n", "d,2026-02-08 21:54:05+0100,j,e\n"
+	open := `d,2026-02-08 21:54:05+0100,"text` + "\n"
+	last := `d,2026-02-08 21:54:05+0100,j",e` + "\n"
+	for _, c := range []struct {
+		rows, records, rejects int
+	}{
+		{15, 1, 0},  // and the 16th holds the closing quote
+		{16, 16, 2}, // the one that opens and the one that closes the quotes
+	} {
+		file := head + open + strings.Repeat(row, c.rows) + last
+		var got counter
+		used := NewDecoder(testOptions).Decode(file, false, &got)
+		if used != len(file) || got.records != c.records || got.rejects != c.rejects {
+			t.Errorf("%d rows in quotes: %d records, %d rejects, %d of %d bytes used", c.rows, got.records, got.rejects, used, len(file))
+		}
+	}
+	var got counter
+	file := head + open + strings.Repeat(row, 20)
+	if used := NewDecoder(testOptions).Decode(file, false, &got); used != len(file) || got.records != 20 || got.rejects != 1 {
+		t.Errorf("never closed: %d records, %d rejects, %d of %d bytes used", got.records, got.rejects, used, len(file))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -96,28 +97,71 @@ func FuzzDecodeAny(f *testing.F) {
 	for _, in := range goldenInputs(f) {
 		f.Add(in[:min(len(in), 3000)], uint64(len(in)))
 	}
-	f.Fuzz(func(t *testing.T, data string, seed uint64) {
-		o := testOptions
-		rng := rand.New(rand.NewPCG(seed, 1))
-		o.MaxRecordSize = []int{0, 256, 400, 2048}[rng.IntN(4)]
-		want := decodeAt(t, o, data, false)
-		var cuts []int
-		for at := 0; ; {
-			at += 1 + rng.IntN(1+len(data)/(1+rng.IntN(6)))
-			if at >= len(data) {
-				break
-			}
-			cuts = append(cuts, at)
-		}
-		sameEvents(t, fmt.Sprint("cut at ", cuts), want, decodeAt(t, o, data, false, cuts...))
-		sameEvents(t, fmt.Sprint("restored at ", cuts), want, decodeAt(t, o, data, true, cuts...))
-		ends := make([]int, len(want))
-		for i, e := range want {
-			ends[i] = e.end
-		}
-		sameEvents(t, "restored at each record", want, decodeAt(t, o, data, true, ends...))
-	})
+	f.Fuzz(checkAny)
 }
+
+func checkAny(t *testing.T, data string, seed uint64) {
+	o := testOptions
+	rng := rand.New(rand.NewPCG(seed, 1))
+	o.MaxRecordSize = []int{0, 256, 400, 2048}[rng.IntN(4)]
+	want := decodeAt(t, o, data, false)
+	var cuts []int
+	for at := 0; ; {
+		at += 1 + rng.IntN(1+len(data)/(1+rng.IntN(6)))
+		if at >= len(data) {
+			break
+		}
+		cuts = append(cuts, at)
+	}
+	sameEvents(t, fmt.Sprint("cut at ", cuts), want, decodeAt(t, o, data, false, cuts...))
+	sameEvents(t, fmt.Sprint("restored at ", cuts), want, decodeAt(t, o, data, true, cuts...))
+	ends := make([]int, len(want))
+	for i, e := range want {
+		ends[i] = e.end
+	}
+	sameEvents(t, "restored at each record", want, decodeAt(t, o, data, true, ends...))
+}
+
+// The same for inputs put together from what matters to the decoder, which
+// mutation alone rarely hits.
+func TestMixes(t *testing.T) {
+	csvParts := []string{
+		"type,timeLogged,jobId,envId\n", "type,jobId,timeLogged\r\n", "type,,x\n", "TYPE,timeLogged\n",
+		"d,2026-02-08 21:54:05+0100,j,e\n", `d,2026-02-08 21:54:05+0100,j,"a,b"`, "b,1770587645,", "d,2026-02-08 21:54:05+0100,",
+		"zz,2026-02-08 21:54:05+0100,j,e\n", `"d","2026-02-08 21:54:05+0100","x","y"`,
+		`"`, `"`, `""`, `",`, `,"`, ",", "\n", "\n", "\r\n", "\r", " ", "x", "text", bom, "\x00", "\xff", "é",
+		strings.Repeat("long ", 30), strings.Repeat("line\n", 30), strings.Repeat("d,2026-02-08 21:54:05+0100,j,e\n", 17),
+	}
+	jsonParts := []string{
+		`{"type":"d","timeLogged":"2026-02-08 21:54:05+0100"}`, `{"type":"d","timeLogged":1770587645,"a":"b"}`,
+		`{`, `}`, `[`, `]`, `"`, `:`, `,`, `"type":"d"`, `"timeLogged":1770587645`, `"k"`, `"v\n"`, `\`, `\u00e9`, "1", "-", "null", "tru",
+		"\n", "\n", "\r\n", " ", "x", "\x00", "\xff", "é", `"x":[{"a":1},{"b":[2]}]`, strings.Repeat("[", 120),
+		strings.Repeat("long ", 80), strings.Repeat(`"k":1,`, 60), `"` + strings.Repeat("s", 300) + `"`,
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range *mixes {
+		parts, data := csvParts, ""
+		switch i % 3 {
+		case 0:
+			data = csvParts[0]
+		case 1:
+			parts, data = jsonParts, jsonParts[rng.IntN(3)]
+		}
+		for range rng.IntN(25) {
+			data += parts[rng.IntN(len(parts))]
+		}
+		func() {
+			defer func() {
+				if t.Failed() {
+					t.Logf("input %q, seed %d", data, i)
+				}
+			}()
+			checkAny(t, data, uint64(i))
+		}()
+	}
+}
+
+var mixes = flag.Int("mixes", 3000, "number of inputs in TestMixes")
 
 // Between good records anything may stand: they are read all the same, but
 // for at most one behind it.

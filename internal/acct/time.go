@@ -84,7 +84,7 @@ func (d *Decoder) parseTimeSlow(s string) (int64, bool) {
 		return 0, false
 	}
 	base := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Unix() - offset
-	if len(s) == 24 && s[4] == '-' && s[10] == ' ' {
+	if len(s) == 24 && len(rest) == 5 && rest[0] != ' ' && s[4] == '-' && s[10] == ' ' {
 		d.tc = timeCache{date0: le64(s, 0), date1: le64(s, 8) & 0xffffff, zone: le64(s, 16) >> 24, base: base}
 	}
 	return (base+int64(hour)*3600+int64(minute)*60+int64(sec))*1e9 + nano, true
