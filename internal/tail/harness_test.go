@@ -124,11 +124,12 @@ type lineDecoder struct {
 type lineBatch struct {
 	s     *sink
 	seq   int
+	gate  chan struct{}
 	lines []string
 }
 
 func (b *lineBatch) Deliver(ctx context.Context) error {
-	if g := b.s.gate; g != nil {
+	if g := b.gate; g != nil {
 		select {
 		case <-g:
 		case <-ctx.Done():
@@ -176,7 +177,7 @@ func (d *lineDecoder) Decode(c Chunk) (int, Batch) {
 	if len(lines) == 0 {
 		return used, nil
 	}
-	return used, &lineBatch{d.s, d.s.next(), lines}
+	return used, &lineBatch{d.s, d.s.next(), d.s.gate, lines}
 }
 
 func (d *lineDecoder) State() []byte {

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,16 @@ func (t *Tailer) missGrace() time.Duration { return max(time.Second, 2*t.cfg.Pol
 func (t *Tailer) sight(path string, st stat, now time.Time) {
 	f := t.byKey[st.key]
 	if f == nil {
+		t.newFile(path, st, now)
+		return
+	}
+	if f.gz != isGz(path) {
+		// A rename does not compress: the number was given to another file.
+		if f.missing.IsZero() {
+			return // a second name; or the first is about to be seen to be gone
+		}
+		delete(t.loaded, f)
+		t.goneNow(f, now, lostVanished)
 		t.newFile(path, st, now)
 		return
 	}
@@ -33,6 +44,11 @@ func (t *Tailer) sight(path string, st stat, now time.Time) {
 		}
 	}
 }
+
+const (
+	lostVanished  = "vanished before it was read to the end"
+	lostTruncated = "truncated before it was read to the end"
+)
 
 func (t *Tailer) newFile(path string, st stat, now time.Time) *file {
 	f := &file{
@@ -334,7 +350,7 @@ func (t *Tailer) restart(f *file, now time.Time) {
 	}
 	f.lost = 0
 	if !adopted && f.maxSize > f.pos && !f.gz {
-		f.lost, f.lostWhy = f.maxSize-f.pos, "truncated before it was read to the end"
+		f.lost, f.lostWhy = f.maxSize-f.pos, lostTruncated
 	}
 	t.goneNow(f, now, "")
 
@@ -344,19 +360,10 @@ func (t *Tailer) restart(f *file, now time.Time) {
 	if fh != nil {
 		t.open[n] = struct{}{}
 	}
+	n.rejected = map[*file]bool{f: true}
 	if adopted {
-		n.rejected = map[*file]bool{f: true}
-		for k := range rejected {
-			n.rejected[k] = true
-		}
+		maps.Copy(n.rejected, rejected)
 		n.seenAt = f.seenAt
-	} else {
-		n.examined = true // it is the original, whatever it looks like
-		if fh != nil {
-			if p, err := readPrefix(fh, n.gz); err == nil {
-				t.setPrefix(n, p)
-			}
-		}
 	}
 	if !missing.IsZero() {
 		n.missing = missing
@@ -423,7 +430,7 @@ func (t *Tailer) settle(now time.Time) {
 		case f.state == stateWait:
 			t.discard(f) // the copy of a content that is still there
 		default:
-			t.goneNow(f, now, "vanished before it was read to the end")
+			t.goneNow(f, now, lostVanished)
 		}
 	}
 	for f := range t.waiting {
