@@ -1,5 +1,7 @@
 package acct
 
+//go:generate sh -c "go run ../tools/fielddoc > ../../docs/fields.md"
+
 import (
 	"strconv"
 	"strings"
