@@ -83,6 +83,7 @@ func (s *sink) reappear() {
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
+		hangUp(w)
 		return
 	}
 	switch fault(s.mode.Load()) {
@@ -99,18 +100,23 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		case <-time.After(2 * time.Second):
 		}
+		hangUp(w) // a plain return would answer 200
 		return
 	case forget:
 		s.take(body)
-		if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
-			_ = c.Close()
-		}
+		hangUp(w)
 		return
 	}
 	s.take(body)
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	resp, _ := plogotlp.NewExportResponse().MarshalProto()
 	_, _ = w.Write(resp)
+}
+
+func hangUp(w http.ResponseWriter) {
+	if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+		_ = c.Close()
+	}
 }
 
 func (s *sink) take(body []byte) {
