@@ -261,7 +261,9 @@ func (t *Tailer) lookAt(d *dir, e *entry, path, name string, now time.Time) {
 		t.unname(t.byKey[e.key], path, now)
 	}
 	e.key, e.bound = st.key, true
-	t.sight(path, st, now)
+	if !t.sight(path, st, now) {
+		e.kind, d.dirty = kindOther, true
+	}
 }
 
 func (t *Tailer) dropEntry(path string, e *entry, now time.Time) {

@@ -12,22 +12,33 @@ import (
 // rename between two directories is seen in two steps.
 func (t *Tailer) missGrace() time.Duration { return max(time.Second, 2*t.cfg.PollInterval) }
 
-// sight is told that path leads to the regular file that st describes.
-func (t *Tailer) sight(path string, st stat, now time.Time) {
+// sight is told that path leads to the regular file that st describes. It says
+// whether that is settled.
+func (t *Tailer) sight(path string, st stat, now time.Time) bool {
 	f := t.byKey[st.key]
 	if f == nil {
 		t.newFile(path, st, now)
-		return
+		return true
 	}
 	if f.gz != isGz(path) {
 		// A rename does not compress: the number was given to another file.
 		if f.missing.IsZero() {
-			return // a second name; or the first is about to be seen to be gone
+			return false // a second name; or the first is about to be seen to be gone
 		}
 		delete(t.loaded, f)
 		t.goneNow(f, now, lostVanished)
 		t.newFile(path, st, now)
-		return
+		return true
+	}
+	if !f.missing.IsZero() && f.path != path && f.fh == nil && len(f.flights) == 0 &&
+		!f.prefix.complete && f.pos <= f.prefix.n && (st.size != f.size || st.mtime != f.mtime) {
+		// Only the first line was known, which many files share: with another
+		// name this is more likely another file than a renamed one, and reading
+		// a header again costs nothing.
+		delete(t.loaded, f)
+		t.goneNow(f, now, "")
+		t.newFile(path, st, now)
+		return true
 	}
 	delete(t.loaded, f)
 	t.addName(f, path, now)
@@ -43,6 +54,7 @@ func (t *Tailer) sight(path string, st stat, now time.Time) {
 			f.waitEpoch = 0
 		}
 	}
+	return true
 }
 
 const (

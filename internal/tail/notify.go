@@ -32,7 +32,9 @@ func (t *Tailer) startNotify() {
 	if !t.cfg.Notify {
 		return
 	}
-	w, err := fsnotify.NewBufferedWatcher(256)
+	// Without a buffer: while this side pauses, the kernel merges equal events
+	// instead of waking the process for each written line.
+	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		t.notifyFailed("", err)
 		return

@@ -315,7 +315,7 @@ func (t *Tailer) restore(e *storedFile, s *shard, now time.Time) {
 		info: fileOf(e.First),
 		key:  fileKey{e.Dev, e.Ino}, path: e.First, gz: e.Gz, size: e.Size, maxSize: e.Size, mtime: e.MTime, links: 1,
 		pos: e.Pos, tail: e.Tail, tried: e.Pos, acked: e.Pos, ackedTail: e.Tail,
-		chunk: t.cfg.ChunkSize, state: stateGone, idleIdx: -1, examined: true, adopted: e.Adopt,
+		chunk: t.cfg.ChunkSize, state: stateGone, idleIdx: -1, examined: e.PFull || e.Pos > e.PLen, adopted: e.Adopt,
 		renamed: e.Moved, rotated: e.Moved, seenAt: now, changedAt: now, missing: now,
 	}
 	if e.Path != "" {

@@ -31,7 +31,8 @@ type torture struct {
 	pending int
 	run     int
 	from    map[string][]string // record -> where it was read
-	crashes []int               // runs that ended in a crash
+	halves  []string
+	crashes []int // runs that ended in a crash
 	log     []string
 
 	written map[string]int // record -> file
@@ -63,6 +64,9 @@ func (b *tortureBatch) Deliver(ctx context.Context) error {
 	defer b.tt.mu.Unlock()
 	for _, l := range b.lines {
 		id, _, _ := strings.Cut(l, ",")
+		if strings.HasSuffix(l, "<final>") { // rotated files end with a line end
+			b.tt.halves = append(b.tt.halves, fmt.Sprintf("%s (content %d) from %s", id, b.tt.written[id], b.from))
+		}
 		runs := b.tt.seen[id]
 		if len(runs) == 0 {
 			b.tt.left[b.tt.written[id]]--
@@ -499,6 +503,9 @@ func TestRotationTorture(t *testing.T) {
 	tt.await("the end", func() bool { return tt.pending <= 0 })
 	tt.end(false)
 
+	for _, h := range tt.halves {
+		t.Errorf("half a line given as the last: %s", h)
+	}
 	dups, wrong, rotations := 0, 0, 0
 	for id, runs := range tt.seen {
 		if _, ok := tt.written[id]; !ok {
