@@ -1,0 +1,124 @@
+package logslab
+
+import (
+	"unsafe"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+// View gives access to the attributes of one record by position, without
+// searching. It is valid until attributes are added or removed.
+type View struct {
+	m    pcommon.Map
+	kvs  []keyValue
+	keys []string        // by the slow path only
+	vals []pcommon.Value // by the slow path only
+}
+
+// Reset makes v show m.
+func (v *View) Reset(m pcommon.Map) {
+	v.m = m
+	if layoutKnown {
+		v.kvs = *mapOrig(&m)
+		return
+	}
+	v.resetSlow()
+}
+
+func (v *View) resetSlow() {
+	v.keys, v.vals = v.keys[:0], v.vals[:0]
+	for k, val := range v.m.All() {
+		v.keys, v.vals = append(v.keys, k), append(v.vals, val)
+	}
+}
+
+// Len returns the number of attributes.
+func (v *View) Len() int {
+	if layoutKnown {
+		return len(v.kvs)
+	}
+	return len(v.keys)
+}
+
+// Key returns the name of attribute i.
+func (v *View) Key(i int) string {
+	if layoutKnown {
+		return v.kvs[i].key
+	}
+	return v.keys[i]
+}
+
+// HasKeys reports whether the names are exactly keys, in that order.
+func (v *View) HasKeys(keys []string) bool {
+	if !layoutKnown {
+		if len(v.keys) != len(keys) {
+			return false
+		}
+		for i, k := range keys {
+			if v.keys[i] != k {
+				return false
+			}
+		}
+		return true
+	}
+	if len(v.kvs) != len(keys) {
+		return false
+	}
+	for i, k := range keys {
+		// Names mostly are one constant, so the pointers agree.
+		if have := v.kvs[i].key; unsafe.StringData(have) != unsafe.StringData(k) || len(have) != len(k) {
+			if have != k {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Value returns the value of attribute i.
+func (v *View) Value(i int) pcommon.Value {
+	if !layoutKnown {
+		return v.vals[i]
+	}
+	h := valueHeader{orig: &v.kvs[i].value, state: (*mapHeader)(unsafe.Pointer(&v.m)).state}
+	return *(*pcommon.Value)(unsafe.Pointer(&h))
+}
+
+// Str returns the string of attribute i, "" when it is no string.
+func (v *View) Str(i int) string {
+	if !layoutKnown {
+		if v.vals[i].Type() != pcommon.ValueTypeStr {
+			return ""
+		}
+		return v.vals[i].Str()
+	}
+	f := (*iface)(unsafe.Pointer(&v.kvs[i].value.value))
+	if f.typ != words.str {
+		return ""
+	}
+	return *(*string)(f.data)
+}
+
+// Int returns the integer of attribute i; ok is false when it is none.
+func (v *View) Int(i int) (n int64, ok bool) {
+	if !layoutKnown {
+		if v.vals[i].Type() != pcommon.ValueTypeInt {
+			return 0, false
+		}
+		return v.vals[i].Int(), true
+	}
+	f := (*iface)(unsafe.Pointer(&v.kvs[i].value.value))
+	if f.typ != words.i64 {
+		return 0, false
+	}
+	return *(*int64)(f.data), true
+}
+
+// SetStr sets attribute i to a string.
+func (s *Slab) SetStr(v *View, i int, str string) {
+	if !layoutKnown {
+		v.vals[i].SetStr(str)
+		return
+	}
+	s.setString(&v.kvs[i].value, str)
+}
