@@ -1,0 +1,107 @@
+package mailaddr
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// profile maps names the way resolvers do (case, width, dots), does not apply
+// the rules for registration, and lets names with _ pass.
+var profile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false), idna.CheckHyphens(false), idna.VerifyDNSLength(false))
+
+// Domain is a domain name in its two spellings. Both are in lower case.
+type Domain struct {
+	ASCII   string // with A-labels: "xn--bcher-kva.example"
+	Unicode string // with U-labels: "bücher.example"
+}
+
+// IDNA reports whether the two spellings differ.
+func (d *Domain) IDNA() bool { return d.ASCII != d.Unicode }
+
+// ParseDomain returns the two spellings of s. Brackets, blanks and a trailing
+// dot are taken off. A name that IDNA does not allow is returned in lower
+// case, the same in both spellings.
+func ParseDomain(s string) Domain {
+	s = strings.TrimRight(strings.TrimLeft(s, "[< \t"), ".]> \t")
+	if !utf8.ValidString(s) {
+		return Domain{s, s}
+	}
+	l := strings.ToLower(s)
+	if !mayBeIDNA(l) {
+		return Domain{l, l}
+	}
+	ascii, err := profile.ToASCII(l)
+	if err != nil || ascii == "" {
+		return Domain{l, l}
+	}
+	uni, err := profile.ToUnicode(ascii)
+	if err != nil || uni == "" || hasEmptyLabel(ascii) || hasEmptyLabel(uni) {
+		return Domain{l, l}
+	}
+	return Domain{ascii, uni}
+}
+
+// hasEmptyLabel tells of a mapping that lost something: "xn--" alone becomes
+// nothing.
+func hasEmptyLabel(s string) bool {
+	return strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..")
+}
+
+// Canonical reports whether s needs no [ParseDomain]: it is plain ASCII in
+// lower case without A-labels, so both spellings are s.
+func Canonical(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !plainByte[c] || c == 'x' && strings.HasPrefix(s[i:], "xn--") {
+			return false
+		}
+	}
+	return len(s) > 0 && s[len(s)-1] != '.'
+}
+
+var plainByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_' || c == ':'
+	}
+	return t
+}()
+
+func mayBeIDNA(lower string) bool {
+	if strings.HasPrefix(lower, "xn--") || strings.Contains(lower, ".xn--") {
+		return true
+	}
+	for i := range len(lower) {
+		if lower[i] >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+// Domains remembers the spellings of domains that are not [Canonical]. The
+// zero value is ready for use; it is not safe for several goroutines.
+type Domains struct{ m map[string]Domain }
+
+// maxDomains bounds the memory; beyond it the cache starts anew.
+const maxDomains = 4096
+
+// Get returns ParseDomain(s).
+func (c *Domains) Get(s string) Domain {
+	if Canonical(s) {
+		return Domain{s, s}
+	}
+	if d, ok := c.m[s]; ok {
+		return d
+	}
+	if c.m == nil || len(c.m) >= maxDomains {
+		c.m = make(map[string]Domain, 64)
+	}
+	// Neither key nor value must keep the input around.
+	key := strings.Clone(s)
+	d := ParseDomain(key)
+	if len(key) <= 512 {
+		c.m[key] = d
+	}
+	return d
+}
