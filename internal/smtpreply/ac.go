@@ -134,14 +134,17 @@ func newAutomaton(literals []string) (*automaton, error) {
 type hitSet struct {
 	bits []uint64 // literal number -> seen
 	list []uint16 // literal numbers in the order of first sight
-	ends []uint16 // ends[i]: offset after the first occurrence of list[i]
+	ends []uint16 // literal number -> offset after its first occurrence, where bits says it was seen
 }
 
 func (h *hitSet) reset(literals int) {
 	for _, l := range h.list {
 		h.bits[l>>6] = 0
 	}
-	h.list, h.ends = h.list[:0], h.ends[:0]
+	h.list = h.list[:0]
+	if len(h.ends) < literals {
+		h.ends = make([]uint16, literals)
+	}
 	if words := (literals + 63) / 64; len(h.bits) < words {
 		h.bits = make([]uint64, words)
 	}
@@ -165,7 +168,7 @@ func (a *automaton) scan(text []byte, h *hitSet) {
 			if h.bits[w]&m == 0 {
 				h.bits[w] |= m
 				h.list = append(h.list, l)
-				h.ends = append(h.ends, uint16(i+1))
+				h.ends[l] = uint16(i + 1)
 			}
 		}
 	}

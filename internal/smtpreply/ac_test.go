@@ -29,10 +29,10 @@ func checkAutomaton(t *testing.T, literals []string, text string) {
 				t.Fatalf("literal %q in %q: got %v", l, text, got)
 			}
 		}
-		for k, l := range h.list {
+		for _, l := range h.list {
 			want := strings.Index(asciiLower(text), asciiLower(literals[l])) + len(literals[l])
-			if int(h.ends[k]) != want {
-				t.Fatalf("literal %q in %q ends at %d, want %d", literals[l], text, h.ends[k], want)
+			if int(h.ends[l]) != want {
+				t.Fatalf("literal %q in %q ends at %d, want %d", literals[l], text, h.ends[l], want)
 			}
 		}
 	}

@@ -408,7 +408,7 @@ func (e *engine) decide(p *parsed, sc *scratch, provider int, norm []byte) (best
 			second = r
 		}
 	}
-	for k, l := range sc.hits.list {
+	for _, l := range sc.hits.list {
 		for _, n := range e.triggers[l] {
 			if sc.seen[n>>6]&(1<<(n&63)) != 0 {
 				continue
@@ -427,7 +427,7 @@ func (e *engine) decide(p *parsed, sc *scratch, provider int, norm []byte) (best
 					continue
 				}
 				regexLeft--
-				if !r.regex.Match(window(norm, int(sc.hits.ends[k]))) {
+				if !r.regex.Match(window(norm, int(sc.hits.ends[l]))) {
 					continue
 				}
 			}
@@ -478,10 +478,12 @@ func (r *rule) scope(p *parsed, provider int) bool {
 			return false
 		}
 	}
-	if r.enhanced != nil {
-		if p.enh.IsZero() {
+	for _, er := range r.notEnh {
+		if er.match(p.enh) {
 			return false
 		}
+	}
+	if r.enhanced != nil {
 		for _, er := range r.enhanced {
 			if er.match(p.enh) {
 				return true
@@ -511,7 +513,25 @@ func (e *engine) literalsHold(r *rule, h *hitSet) bool {
 			return false
 		}
 	}
-	return anyHit(r.any, h) && anyHit(r.with, h) && r.none(h)
+	return anyHit(r.any, h) && anyHit(r.with, h) && r.none(h) && (r.within == 0 || r.near(h))
+}
+
+// near reports whether a literal of any_of ends at most within bytes from
+// one of with_any_of; the first occurrence of each counts.
+func (r *rule) near(h *hitSet) bool {
+	for _, a := range r.any {
+		if !h.has(a) {
+			continue
+		}
+		for _, b := range r.with {
+			if h.has(b) {
+				if d := int(h.ends[a]) - int(h.ends[b]); d <= r.within && -d <= r.within {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // namesList reports whether a known blocklist is named.

@@ -184,8 +184,20 @@ func isTimeUnit(tok string) bool {
 // "a:b" only the left part is done.
 func (m *masker) token(dst []byte, s string, start, end int, flags, code uint16) ([]byte, int) {
 	tok := s[start:end]
-	if flags&bAt != 0 && len(tok) > 1 {
+	if flags&bDot != 0 {
+		// sendmail glues: bob@mail.example...User unknown
+		if c := strings.Index(tok, "..."); c > 0 {
+			tok, end = tok[:c], start+c
+		} else if c == 0 {
+			return append(dst, "..."...), start + 3
+		}
+	}
+	if flags&bAt != 0 && len(tok) > 1 && strings.IndexByte(tok, '@') >= 0 {
 		dst = append(dst, maskEmail...)
+		// "bob@mail.example:blocked": what follows the colon is a reason.
+		if c := strings.LastIndexByte(tok, ':'); c > strings.LastIndexByte(tok, '@') && c < len(tok)-1 {
+			return append(dst, ':'), start + c + 1
+		}
 		for e := len(tok); e > 0 && isEndPunct(tok[e-1]); e-- {
 			dst = append(dst, tok[e-1])
 		}
@@ -295,7 +307,7 @@ func (m *masker) plain(dst []byte, tok string) []byte {
 			return append(dst, maskIP...) // 1-2-3-4
 		case dots == 0 && dashes == 2 && digits == 8:
 			return append(dst, maskTime...) // 2026-11-23
-		case dots == 2 && digits <= 7 || digits < 5:
+		case dots == 2 && digits <= 7 || dots == 1 && digits <= 6 || digits < 5:
 			return append(dst, tok...) // 5.7.28, 4.16.50
 		}
 		return append(dst, maskNum...)
@@ -560,32 +572,143 @@ func appendFolded(dst []byte, s string) []byte {
 
 // normalize appends to dst the form of a template in which literals are
 // looked for: lower case, words apart by one space, with a space at both
-// ends; placeholders, brackets, quotes and punctuation are gone, and so are
-// apostrophes ("doesn't" is doesnt). A dot stays between two characters of
-// a word (5.7.28, spamhaus.org).
+// ends; placeholders, brackets, quotes and punctuation are gone. A dot stays
+// between two characters of a word (5.7.28, spamhaus.org). Spellings that
+// mean the same become one, see [mendWord].
 func normalize(dst []byte, s []byte) []byte {
 	dst = append(dst, ' ')
+	word := len(dst) // where the current word begins
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch k := byteClass[c]; {
 		case k&(bAlpha|bDigit|bHigh) != 0:
 			dst = append(dst, lower(c))
+			continue
 		case c == '\'':
-		case c == '.' && i+1 < len(s) && i > 0 && byteClass[s[i+1]]&(bAlpha|bDigit) != 0 && byteClass[s[i-1]]&(bAlpha|bDigit) != 0:
+			if n := len(dst); n > word && dst[n-1] == 'n' && i+1 < len(s) && lower(s[i+1]) == 't' {
+				if string(dst[word:]) == "can" {
+					dst = append(dst, "no"...) // can't: cannot
+				} else {
+					if string(dst[word:]) == "won" {
+						dst = append(dst[:word], "will "...)
+					} else {
+						dst = append(dst[:n-1], ' ')
+					}
+					dst, word = mendWord(dst, word)
+					dst = append(dst, "no"...)
+				}
+			}
+			continue
+		case c == '.' && i+1 < len(s) && len(dst) > word && byteClass[s[i+1]]&(bAlpha|bDigit) != 0 && byteClass[s[i-1]]&(bAlpha|bDigit) != 0:
 			dst = append(dst, '.')
+			continue
 		case c == '{':
 			if n := placeholderLen(s[i:]); n > 0 {
 				i += n - 1
 			}
-			fallthrough
-		default:
-			if dst[len(dst)-1] != ' ' {
-				dst = append(dst, ' ')
-			}
+		}
+		if len(dst) > word {
+			dst, word = mendWord(append(dst, ' '), word)
 		}
 	}
-	if dst[len(dst)-1] != ' ' {
-		dst = append(dst, ' ')
+	if len(dst) > word {
+		dst, _ = mendWord(append(dst, ' '), word)
+	}
+	return dst
+}
+
+// mendWord looks at the last word of dst, which begins at word and ends with
+// a space, and brings it to the one spelling the rules use: articles are
+// dropped, email and e mail are mail, was, are, has been and the like are is,
+// can not is cannot, mail box and black list are one word, -is- in authorise
+// and recognise is -iz-. It returns where the next word begins.
+func mendWord(dst []byte, word int) ([]byte, int) {
+	n := len(dst) - 1
+	prev := func(p string) bool { // the word before is p
+		k := word - 1 - len(p)
+		return k >= 1 && dst[k-1] == ' ' && string(dst[k:word-1]) == p
+	}
+	switch n - word {
+	case 1:
+		if dst[word] == 'a' {
+			return dst[:word], word
+		}
+	case 2:
+		if dst[word] == 'a' && dst[word+1] == 'n' {
+			return dst[:word], word
+		}
+	case 3:
+		switch string(dst[word:n]) {
+		case "the":
+			return dst[:word], word
+		case "was", "are":
+			dst = append(dst[:word], "is "...)
+		case "not":
+			if prev("can") {
+				dst = append(dst[:word-1], "not "...)
+			}
+		case "box":
+			if prev("mail") {
+				dst = append(dst[:word-1], "box "...)
+			}
+		}
+	case 4:
+		switch string(dst[word:n]) {
+		case "were":
+			dst = append(dst[:word], "is "...)
+		case "been":
+			if prev("has") {
+				dst = append(dst[:word-4], "is "...)
+			} else if prev("have") {
+				dst = append(dst[:word-5], "is "...)
+			}
+		case "mail":
+			if prev("e") {
+				dst = append(dst[:word-2], "mail "...)
+			}
+		case "list":
+			dst = joinList(dst, word, prev)
+		}
+	case 5:
+		switch string(dst[word:n]) {
+		case "email":
+			dst = append(dst[:word], "mail "...)
+		case "mails":
+			if prev("e") {
+				dst = append(dst[:word-2], "mails "...)
+			}
+		case "lists":
+			dst = joinList(dst, word, prev)
+		}
+	case 6:
+		switch string(dst[word:n]) {
+		case "emails":
+			dst = append(dst[:word], "mails "...)
+		case "listed":
+			dst = joinList(dst, word, prev)
+		}
+	default:
+		if n-word >= 9 && (string(dst[word:word+8]) == "authoris" || string(dst[word:word+8]) == "recognis") {
+			dst[word+7] = 'z'
+		}
+	}
+	return dst, len(dst)
+}
+
+// joinList makes one word of "black list" and its kin.
+func joinList(dst []byte, word int, prev func(string) bool) []byte {
+	if word < 6 {
+		return dst
+	}
+	switch dst[word-2] {
+	case 'k', 'e', 'y', 'w':
+	default:
+		return dst
+	}
+	for _, p := range [...]string{"black", "white", "block", "grey", "gray", "deny", "allow"} {
+		if prev(p) {
+			return append(dst[:word-1], dst[word:]...)
+		}
 	}
 	return dst
 }

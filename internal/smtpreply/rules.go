@@ -85,9 +85,11 @@ type ruleSource struct {
 	Provider  []string  `yaml:"provider"`
 	Reply     []string  `yaml:"reply"`
 	Enhanced  []string  `yaml:"enhanced"`
+	NotEnh    []string  `yaml:"not_enhanced"`
 	AllOf     []string  `yaml:"all_of"`
 	AnyOf     []string  `yaml:"any_of"`
 	WithAnyOf []string  `yaml:"with_any_of"`
+	Within    int       `yaml:"within"`
 	NoneOf    []string  `yaml:"none_of"`
 	NamedList bool      `yaml:"named_list"`
 	Regex     string    `yaml:"regex"`
@@ -214,7 +216,7 @@ func (e *lineError) Error() string { return e.msg }
 
 var ruleFields = map[string]bool{
 	"id": true, "category": true, "tier": true, "score": true, "provider": true, "reply": true,
-	"enhanced": true, "all_of": true, "any_of": true, "with_any_of": true, "none_of": true,
+	"enhanced": true, "not_enhanced": true, "all_of": true, "any_of": true, "with_any_of": true, "none_of": true, "within": true,
 	"regex": true, "named_list": true, "set": true, "examples": true, "not_examples": true, "disabled": true,
 }
 
@@ -252,10 +254,12 @@ type rule struct {
 	classes   uint8    // bit per reply class; 0 = any
 	codes     []uint16 // reply codes; nil = any
 	enhanced  []enhancedRange
+	notEnh    []enhancedRange
 	all       []uint16
 	any       []uint16
 	with      []uint16
 	noneLits  []uint16
+	within    int // bytes between a literal of any and one of with; 0 = any distance
 	named     bool // a blocklist must be named
 	regex     *regexp.Regexp
 	set       ruleSet
@@ -265,17 +269,24 @@ type enhancedRange struct {
 	class      uint8 // 0 = any
 	subject    int   // -1 = any
 	detLo, det int   // inclusive; -1 = any
+	none       bool  // no enhanced code at all
 }
 
 func (r enhancedRange) match(e Enhanced) bool {
+	if r.none || e.IsZero() {
+		return r.none && e.IsZero()
+	}
 	return (r.class == 0 || r.class == e.Class) &&
 		(r.subject < 0 || r.subject == int(e.Subject)) &&
 		(r.detLo < 0 || r.detLo <= int(e.Detail) && int(e.Detail) <= r.det)
 }
 
-// parseEnhancedRange reads 5.1.1, x.2.2, 5.7.606-649 or 4.7.x.
+// parseEnhancedRange reads 5.1.1, x.2.2, 5.7.606-649, 4.7.x or none.
 func parseEnhancedRange(s string) (r enhancedRange, err error) {
-	bad := fmt.Errorf("enhanced status %q: want a form like 5.1.1, x.2.2, 5.7.606-649 or 4.7.x", s)
+	if s == "none" {
+		return enhancedRange{none: true, subject: -1, detLo: -1, det: -1}, nil
+	}
+	bad := fmt.Errorf("enhanced status %q: want a form like 5.1.1, x.2.2, 5.7.606-649, 4.7.x or none", s)
 	p := strings.Split(s, ".")
 	if len(p) != 3 {
 		return r, bad
@@ -489,7 +500,7 @@ func (e *engine) checkExamples(i int) error {
 }
 
 func (e *engine) compileRule(s *ruleSource, lits *literalSpace) (r rule, err error) {
-	r.id, r.set, r.named = s.ID, s.Set, s.NamedList
+	r.id, r.set, r.named, r.within = s.ID, s.Set, s.NamedList, s.Within
 	if r.category, err = ParseCategory(s.Category); err != nil {
 		return r, err
 	}
@@ -522,12 +533,17 @@ func (e *engine) compileRule(s *ruleSource, lits *literalSpace) (r rule, err err
 			return r, fmt.Errorf("reply %q: want a class (2, 4, 5) or a code (550)", c)
 		}
 	}
-	for _, x := range s.Enhanced {
-		er, err := parseEnhancedRange(x)
-		if err != nil {
-			return r, err
+	for _, part := range []struct {
+		in  []string
+		out *[]enhancedRange
+	}{{s.Enhanced, &r.enhanced}, {s.NotEnh, &r.notEnh}} {
+		for _, x := range part.in {
+			er, err := parseEnhancedRange(x)
+			if err != nil {
+				return r, err
+			}
+			*part.out = append(*part.out, er)
 		}
-		r.enhanced = append(r.enhanced, er)
 	}
 	for _, part := range []struct {
 		in  []string
@@ -545,6 +561,9 @@ func (e *engine) compileRule(s *ruleSource, lits *literalSpace) (r rule, err err
 		if r.regex, err = regexp.Compile(s.Regex); err != nil {
 			return r, err
 		}
+	}
+	if r.within != 0 && (r.within < 0 || len(r.any) == 0 || len(r.with) == 0) {
+		return r, errors.New("within needs a positive number, any_of and with_any_of")
 	}
 	if len(r.with) > 0 && !hasLiteral {
 		return r, errors.New("with_any_of needs any_of or all_of")
