@@ -40,6 +40,14 @@ func ParseDomain(s string) Domain {
 	if err != nil || uni == "" || hasEmptyLabel(ascii) || hasEmptyLabel(uni) {
 		return Domain{l, l}
 	}
+	for i := range len(ascii) {
+		if !plainByte[ascii[i]] {
+			return Domain{l, l}
+		}
+	}
+	if back, err := profile.ToASCII(uni); err != nil || back != ascii {
+		return Domain{l, l}
+	}
 	return Domain{ascii, uni}
 }
 
