@@ -37,6 +37,8 @@ func commands() []command {
 	return []command{
 		{"parse", "read accounting files: JSON lines out, a summary at the end", runParse},
 		{"demo", "run a simulated PowerMTA and the agent, show what happens", runDemo},
+		{"classify", "say what SMTP replies mean and why", runClassify},
+		{"unclassified", "list reply templates that no rule fits", runUnclassified},
 		{"simulate", "write the logs of a simulated PowerMTA", runSimulate},
 	}
 }

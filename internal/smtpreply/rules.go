@@ -259,7 +259,7 @@ type rule struct {
 	any       []uint16
 	with      []uint16
 	noneLits  []uint16
-	within    int // bytes between a literal of any and one of with; 0 = any distance
+	within    int  // bytes between a literal of any and one of with; 0 = any distance
 	named     bool // a blocklist must be named
 	regex     *regexp.Regexp
 	set       ruleSet

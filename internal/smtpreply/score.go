@@ -10,82 +10,103 @@ import (
 	"strings"
 )
 
-// LabelledReply is one line of a labelled file.
-type LabelledReply struct {
-	Line   int    // 1 is the first line of the file
+// ReplyRow is one line of a file of replies.
+type ReplyRow struct {
+	Line   int    // 1 is the first line of the file, a header included
 	Text   string // what is classified
-	Want   Category
-	Accept []Category // every category that counts as right, Want included
-	Kind   string     // reply, mta or prose; "" when the file has no such column
-	MX     string     // optional column mx
+	MX     string // column mx
+	Kind   string // column kind: reply, mta or prose
+	Want   string // column common: the category it should get
+	Accept string // column accept: every category that counts as right, separated by commas
 }
 
 // MaxReplyLine is the longest line that is read from a file, in bytes.
 const MaxReplyLine = 1 << 20
 
-// ReadLabelled reads tab separated lines with a header that names at least
-// smtp_code, enhanced_status, response_text, common and accept. accept is a
-// list separated by commas. The text is response_text when it begins with a
-// reply code, else the three columns joined.
-func ReadLabelled(r io.Reader) ([]LabelledReply, error) {
+// ScanReplies reads a file of replies and calls fn for every line, in order.
+// A first line with a column response_text among others separated by tabs
+// makes it a table, with the columns smtp_code, enhanced_status, mx, kind,
+// common and accept where they exist; any other file holds one reply a line.
+// In a table the reply is response_text when that begins with a reply code,
+// else code, status and text joined.
+func ScanReplies(r io.Reader, fn func(ReplyRow) error) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 64<<10), MaxReplyLine)
-	if !s.Scan() {
-		return nil, cmp.Or(s.Err(), errors.New("the file is empty"))
-	}
-	col := map[string]int{}
-	for i, name := range strings.Split(s.Text(), "\t") {
-		col[strings.TrimSpace(name)] = i
-	}
-	if err := needColumns(col, "smtp_code", "enhanced_status", "response_text", "common", "accept"); err != nil {
-		return nil, err
-	}
-	var out []LabelledReply
-	for line := 2; s.Scan(); line++ {
-		if s.Text() == "" {
-			continue
-		}
-		f := strings.Split(s.Text(), "\t")
-		get := func(name string) string {
-			if i, ok := col[name]; ok && i < len(f) {
-				return f[i]
+	var col map[string]int
+	line := 0
+	for s.Scan() {
+		line++
+		text := strings.TrimSuffix(s.Text(), "\r")
+		if line == 1 {
+			names := strings.Split(text, "\t")
+			if len(names) > 1 && slices.Contains(names, "response_text") {
+				col = make(map[string]int, len(names))
+				for i, n := range names {
+					col[n] = i
+				}
+				continue
 			}
-			return ""
 		}
-		l := LabelledReply{Line: line, Kind: get("kind"), MX: get("mx"),
-			Text: ReplyText(get("smtp_code"), get("enhanced_status"), get("response_text"))}
+		row := ReplyRow{Line: line, Text: text}
+		if col != nil {
+			f := strings.Split(text, "\t")
+			get := func(name string) string {
+				if i, ok := col[name]; ok && i < len(f) {
+					return f[i]
+				}
+				return ""
+			}
+			row.Text = ReplyText(get("smtp_code"), get("enhanced_status"), get("response_text"))
+			row.MX, row.Kind, row.Want, row.Accept = get("mx"), get("kind"), get("common"), get("accept")
+		}
+		if err := fn(row); err != nil {
+			return err
+		}
+	}
+	if errors.Is(s.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("line %d is longer than %d bytes", line+1, MaxReplyLine)
+	}
+	return s.Err()
+}
+
+// LabelledReply is a reply with the category it should get.
+type LabelledReply struct {
+	ReplyRow
+	Want   Category
+	Accept []Category // every category that counts as right, Want included
+}
+
+// ReadLabelled reads a table of replies, see [ScanReplies], of which every
+// line has a category in column common.
+func ReadLabelled(r io.Reader) ([]LabelledReply, error) {
+	var out []LabelledReply
+	err := ScanReplies(r, func(row ReplyRow) error {
+		l := LabelledReply{ReplyRow: row}
+		if row.Want == "" {
+			return fmt.Errorf("line %d has no label: want a table with the columns smtp_code, enhanced_status, response_text, common and accept", row.Line)
+		}
 		var err error
-		if l.Want, err = ParseCategory(get("common")); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+		if l.Want, err = ParseCategory(row.Want); err != nil {
+			return fmt.Errorf("line %d: %w", row.Line, err)
 		}
-		for name := range strings.SplitSeq(get("accept"), ",") {
+		l.Accept = []Category{l.Want}
+		for name := range strings.SplitSeq(row.Accept, ",") {
 			if name = strings.TrimSpace(name); name == "" {
 				continue
 			}
 			c, err := ParseCategory(name)
 			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", line, err)
+				return fmt.Errorf("line %d: %w", row.Line, err)
 			}
 			l.Accept = append(l.Accept, c)
 		}
-		if !slices.Contains(l.Accept, l.Want) {
-			l.Accept = append(l.Accept, l.Want)
-		}
 		out = append(out, l)
+		return nil
+	})
+	if err == nil && len(out) == 0 {
+		err = errors.New("the file holds no replies")
 	}
-	if err := s.Err(); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func needColumns(col map[string]int, names ...string) error {
-	for _, n := range names {
-		if _, ok := col[n]; !ok {
-			return fmt.Errorf("the header has no column %q", n)
-		}
-	}
-	return nil
+	return out, err
 }
 
 // ReplyText joins the columns of a reply file: text alone when it begins
