@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -20,5 +21,6 @@ func init() {
 		return
 	}
 	reserve = make([]byte, heapReserve)
+	runtime.KeepAlive(reserve)
 	debug.SetGCPercent(100)
 }

@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 	defer tick.Stop()
 	var last, now summary
 	show := func() {
-		if s, err := scrape(metricsPort); err == nil {
+		if s, err := scrape(metricsPort); err == nil && s.at.Sub(now.at) > time.Second/2 {
 			last, now = now, s
 			line := now.line(last)
 			if o.Terminal {
@@ -261,8 +261,8 @@ func (s summary) line(before summary) string {
 	return b.String()
 }
 
-// firstRecord returns the attributes of the first record in a file of OTLP
-// JSON lines, one a line.
+// firstRecord returns the attributes of a record in the first batch of a file
+// of OTLP JSON lines, one a line; a deferral or bounce if there is one.
 func firstRecord(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -285,9 +285,14 @@ func firstRecord(path string) string {
 	if err := json.NewDecoder(bufio.NewReader(f)).Decode(&batch); err != nil {
 		return ""
 	}
+	best := ""
 	for _, rl := range batch.ResourceLogs {
 		for _, sl := range rl.ScopeLogs {
 			for _, rec := range sl.LogRecords {
+				// A record with a reply shows more than a receipt.
+				if best != "" && rec.EventName != "pmta.transient" && rec.EventName != "pmta.bounce" {
+					continue
+				}
 				var b strings.Builder
 				fmt.Fprintf(&b, "  event.name = %s\n", rec.EventName)
 				for _, a := range rec.Attributes {
@@ -295,11 +300,14 @@ func firstRecord(path string) string {
 						fmt.Fprintf(&b, "  %s = %s\n", a.Key, bytes.TrimSpace(v))
 					}
 				}
-				return b.String()
+				best = b.String()
+				if rec.EventName == "pmta.transient" || rec.EventName == "pmta.bounce" {
+					return best
+				}
 			}
 		}
 	}
-	return ""
+	return best
 }
 
 func tailOf(path string) string {

@@ -134,9 +134,10 @@ type Slab struct {
 	HintAttrs int
 }
 
-// A block is at most this many elements: enough to make the cost of an
+// A block is at most this many elements, which keeps those of 40 bytes below the
+// 32 KiB at which the runtime goes over to its costlier large objects:
 // allocation vanish, few enough that a record that is kept does not keep much.
-const maxBlock = 1024
+const maxBlock = 800
 
 // take cuts n elements from the front of a slab and refills it when it is
 // too short.

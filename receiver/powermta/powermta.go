@@ -134,7 +134,7 @@ func (r *logsReceiver) openStore(ctx context.Context, host component.Host) error
 	}
 	ext, ok := host.GetExtensions()[*r.cfg.Storage]
 	if !ok {
-		return fmt.Errorf("storage: extension %q is not there; list it under extensions: and service::extensions:", *r.cfg.Storage)
+		return fmt.Errorf("storage: extension %q is not there; list it under extensions and service::extensions", *r.cfg.Storage)
 	}
 	se, ok := ext.(storage.Extension)
 	if !ok {

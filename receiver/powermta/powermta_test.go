@@ -397,7 +397,7 @@ func TestStartErrorsNameTheFix(t *testing.T) {
 		require.NoError(t, rcv.Shutdown(context.Background()))
 		return err
 	}
-	require.ErrorContains(t, start(host{}), `extension "memory" is not there; list it under extensions:`)
+	require.ErrorContains(t, start(host{}), `extension "memory" is not there; list it under extensions and service::extensions`)
 	require.ErrorContains(t, start(host{map[component.ID]component.Component{component.MustNewID("memory"): nil}}), "does not store anything; use file_storage")
 	r.cfg.Storage = nil
 	r.write("plain.txt", "x")
