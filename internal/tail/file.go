@@ -13,8 +13,13 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// fileKey is a file's identity on its volume for as long as it exists.
-type fileKey struct{ Dev, Ino uint64 }
+// fileKey is a file's identity on its volume for as long as it exists. Born is
+// the time of creation in Unix nanoseconds where the file system knows it, else
+// 0: it tells a file from a deleted one that had the same number.
+type fileKey struct {
+	Dev, Ino uint64
+	Born     int64
+}
 
 type stat struct {
 	key     fileKey
@@ -23,22 +28,6 @@ type stat struct {
 	links   uint64
 	regular bool
 	dir     bool
-}
-
-func statPath(path string) (stat, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return stat{}, err
-	}
-	return statOf(fi, path, nil)
-}
-
-func statFile(fh *os.File) (stat, error) {
-	fi, err := fh.Stat()
-	if err != nil {
-		return stat{}, err
-	}
-	return statOf(fi, fh.Name(), fh)
 }
 
 // state is what the Tailer does with a file. See design.md.

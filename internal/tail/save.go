@@ -69,6 +69,7 @@ type storedShard struct {
 type storedFile struct {
 	Dev    uint64 `json:"dev"`
 	Ino    uint64 `json:"ino"`
+	Born   int64  `json:"born,omitempty"`
 	First  string `json:"first"`          // path as found first
 	Path   string `json:"path,omitempty"` // path now, when it is another one
 	Pos    int64  `json:"pos"`
@@ -144,7 +145,7 @@ func (t *Tailer) roomFor(done bool) *shard {
 
 func (f *file) stored() storedFile {
 	s := storedFile{
-		Dev: f.key.Dev, Ino: f.key.Ino, First: f.info.Path, Pos: f.acked, Tail: f.ackedTail,
+		Dev: f.key.Dev, Ino: f.key.Ino, Born: f.key.Born, First: f.info.Path, Pos: f.acked, Tail: f.ackedTail,
 		PLen: f.prefix.n, PFull: f.prefix.complete, Size: f.size, MTime: f.mtime, Gz: f.gz,
 		Done: f.state == stateDone, Moved: f.renamed, Adopt: f.adopted, Has: f.hasState,
 	}
@@ -313,7 +314,7 @@ func (t *Tailer) load(ctx context.Context) error {
 func (t *Tailer) restore(e *storedFile, s *shard, now time.Time) {
 	f := &file{
 		info: fileOf(e.First),
-		key:  fileKey{e.Dev, e.Ino}, path: e.First, gz: e.Gz, size: e.Size, maxSize: e.Size, mtime: e.MTime, links: 1,
+		key:  fileKey{e.Dev, e.Ino, e.Born}, path: e.First, gz: e.Gz, size: e.Size, maxSize: e.Size, mtime: e.MTime, links: 1,
 		pos: e.Pos, tail: e.Tail, tried: e.Pos, acked: e.Pos, ackedTail: e.Tail,
 		chunk: t.cfg.ChunkSize, state: stateGone, idleIdx: -1, examined: e.PFull || e.Pos > e.PLen, adopted: e.Adopt,
 		renamed: e.Moved, rotated: e.Moved, seenAt: now, changedAt: now, missing: now,

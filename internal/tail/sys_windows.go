@@ -8,6 +8,22 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+func statPath(path string) (stat, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return stat{}, err
+	}
+	return statOf(fi, path, nil)
+}
+
+func statFile(fh *os.File) (stat, error) {
+	fi, err := fh.Stat()
+	if err != nil {
+		return stat{}, err
+	}
+	return statOf(fi, fh.Name(), fh)
+}
+
 // statOf asks the volume for the file index, which needs a handle.
 func statOf(fi os.FileInfo, path string, fh *os.File) (stat, error) {
 	s := stat{size: fi.Size(), mtime: fi.ModTime().UnixNano(), links: 1, regular: fi.Mode().IsRegular(), dir: fi.IsDir()}

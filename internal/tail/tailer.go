@@ -407,7 +407,7 @@ func (t *Tailer) statNow(f *file, now time.Time) (stat, bool) {
 		st, err = statPath(f.path)
 		if err == nil && st.key != f.key || isNotExist(err) {
 			if f.missing.IsZero() {
-				t.dirtyDir(f.path) // the listing finds out what became of it
+				t.suspect(f.path) // the listing finds out what became of it
 			}
 			return st, false
 		}
@@ -419,9 +419,13 @@ func (t *Tailer) statNow(f *file, now time.Time) (stat, bool) {
 	return st, true
 }
 
-func (t *Tailer) dirtyDir(path string) {
+// suspect has the next listing find out what path leads to now.
+func (t *Tailer) suspect(path string) {
 	if d := t.dirs[filepath.Dir(path)]; d != nil {
 		d.dirty = true
+		if e := d.names[filepath.Base(path)]; e != nil {
+			e.kind = kindOther
+		}
 	}
 }
 
@@ -527,7 +531,7 @@ func (t *Tailer) openFile(f *file, now time.Time) bool {
 		if err != nil {
 			t.ioError(f, err, now)
 		} else {
-			t.dirtyDir(f.path)
+			t.suspect(f.path)
 			t.retryLater(f, now, t.cfg.PollInterval)
 		}
 		return false
@@ -584,7 +588,7 @@ func (t *Tailer) ioError(f *file, err error, now time.Time) {
 	switch {
 	case isNotExist(err):
 		if f.missing.IsZero() {
-			t.dirtyDir(f.path)
+			t.suspect(f.path)
 		}
 		t.retryLater(f, now, t.cfg.PollInterval)
 	case errors.Is(err, fs.ErrPermission):
@@ -701,6 +705,10 @@ func (t *Tailer) turn(f *file, now time.Time) {
 	// The bytes before the position are read again with the new ones: they
 	// prove that this still is the content that was read so far.
 	before := tailLenAt(f.pos)
+	young := f.pos <= prefixMax && (f.pos == 0 || !f.prefix.complete)
+	if young {
+		before = f.pos // the prefix must come from the same read as the data
+	}
 	buf := make([]byte, before+min(want, int64(f.chunk)))
 	n, err := f.fh.ReadAt(buf, f.pos-before)
 	if err != nil && err != io.EOF {
@@ -713,8 +721,13 @@ func (t *Tailer) turn(f *file, now time.Time) {
 	}
 	f.check = false
 	f.maxSize = f.size
-	if !f.prefix.complete {
-		if p, err := readPrefix(f.fh, false); err == nil {
+	if young {
+		if p := prefixOf(buf[:n]); f.pos == 0 && f.prefix.complete && p != f.prefix {
+			// Overwritten since it was compared with the known files.
+			f.examined = false
+			t.setPrefix(f, prefix{})
+			return
+		} else if p.n > 0 {
 			t.setPrefix(f, p)
 		}
 	}
