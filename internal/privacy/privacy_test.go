@@ -1,0 +1,279 @@
+package privacy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func policy(t testing.TB, o Options) *Redactor {
+	t.Helper()
+	p, err := New(o)
+	require.NoError(t, err)
+	return p.NewRedactor()
+}
+
+// The first four vectors are the examples of the PowerMTA v5.0 User's Guide,
+// section 6.3.30, word for word:
+//
+//	pmta digest --hmac-sha256 --key=secretkey port25
+//	pmta digest --siphash --key=secretkey port25
+//	pmta digest --hmac-sha256 --hexkey=1234abcd port25
+//	pmta digest --siphash --hexkey=1234abcd port25
+//
+// The others were computed with OpenSSL 3:
+//
+//	printf ann.lee | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
+//	printf ann.lee | openssl dgst -sha256 -mac HMAC -macopt hexkey:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
+//	printf ann.lee | openssl mac -macopt hexkey:000102030405060708090a0b0c0d0e0f -macopt size:8 SIPHASH
+//	printf ann.lee | openssl mac -macopt hexkey:73656372657400000000000000000000 -macopt size:8 SIPHASH
+//
+// where 736563726574 is "secret".
+var vectors = []struct {
+	mode               Mode
+	key, enc, local, h string
+}{
+	{HMACSHA256, "secretkey", "text", "port25", "614648A140A88192D375C22E606BEC922E8CFA71A5063C067E6BE7CB49C506AA"},
+	{SipHash, "secretkey", "text", "port25", "EB938A2508145899"},
+	{HMACSHA256, "1234abcd", "hex", "port25", "3BB5D751EB1C3ECCD12C10B315DADEBA35C3A6DF822E44A347FC01B38001477A"},
+	{SipHash, "1234abcd", "hex", "port25", "D343D887797D2CFB"},
+
+	{HMACSHA256, "0123456789abcdef0123456789abcdef", "text", "ann.lee", "3601A4125C5B5244EDE0FF52A155987DC66D9B85F940E023DF4F0F63F1EDF763"},
+	{HMACSHA256, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", "hex", "ann.lee", "31DAC1D11AD7B851B4B0A7BF7ACD3E7DD8AE4BCC406094F90CCC2A4EB95382DF"},
+	{SipHash, "000102030405060708090A0B0C0D0E0F", "hex", "ann.lee", "6A8987A932E9AC81"},
+	{SipHash, "secret\r\n", "text", "ann.lee", "AFE09B36982F1A77"},
+}
+
+func TestVectors(t *testing.T) {
+	for _, v := range vectors {
+		key, err := ParseKey(v.key, v.enc)
+		require.NoError(t, err)
+		for _, lower := range []bool{false, true} {
+			want := v.h
+			if lower {
+				want = strings.ToLower(want)
+			}
+			r := policy(t, Options{Mode: v.mode, Key: key, LowerHex: lower})
+			for _, local := range []string{v.local, strings.ToUpper(v.local)} {
+				got := r.Address(local + "@Example.NET")
+				require.Equal(t, want+"@Example.NET", got)
+				require.True(t, r.Touched())
+				require.Equal(t, got, r.Address(got), "hashed twice")
+			}
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	_, err := New(Options{Mode: HMACSHA256})
+	require.ErrorIs(t, err, ErrNoKey)
+	_, err = New(Options{Mode: SipHash})
+	require.ErrorIs(t, err, ErrNoKey)
+	_, err = New(Options{Mode: SipHash, Key: []byte("seventeen bytes!!")})
+	require.ErrorIs(t, err, ErrKeyTooLong)
+	_, err = ParseKey("hunter2", "hex")
+	require.ErrorContains(t, err, "pairs of hexadecimal digits")
+	require.NotContains(t, err.Error(), "hunter2")
+	_, err = ParseKey("x", "base64")
+	require.ErrorContains(t, err, "use text or hex")
+	for _, m := range []string{"keep", "redact", "siphash", "hmac-sha256"} {
+		mode, err := ParseMode(m)
+		require.NoError(t, err)
+		require.Equal(t, m, mode.String())
+	}
+	_, err = ParseMode("sha1")
+	require.ErrorContains(t, err, "use keep, redact, siphash or hmac-sha256")
+
+	a, err := New(Options{Mode: HMACSHA256, Key: []byte("one")})
+	require.NoError(t, err)
+	// printf 'otelcol-pmta redaction key id' | openssl dgst -sha256 -hmac one
+	require.Equal(t, "c5fa6f66", a.KeyID())
+	b, err := New(Options{Mode: HMACSHA256, Key: []byte("two")})
+	require.NoError(t, err)
+	require.NotEqual(t, a.KeyID(), b.KeyID())
+	c, err := New(Options{Mode: HMACSHA256, Key: []byte("two"), KeyID: "2026-11"})
+	require.NoError(t, err)
+	require.Equal(t, "2026-11", c.KeyID())
+	d, err := New(Options{Mode: Redact})
+	require.NoError(t, err)
+	require.Empty(t, d.KeyID())
+}
+
+func TestIsDigest(t *testing.T) {
+	for s, want := range map[string]bool{
+		"D343D887797D2CFB":       true,
+		"d343d887797d2cfb":       true,
+		"d343D887797d2cfb":       false,
+		"1234567890123456":       false,
+		"D343D887797D2CF":        false,
+		"G343D887797D2CFB":       false,
+		"":                       false,
+		"ann":                    false,
+		strings.Repeat("0a", 32): true,
+		strings.Repeat("0A", 32): true,
+		strings.Repeat("11", 32): true,
+		strings.Repeat("aA", 32): false,
+	} {
+		require.Equal(t, want, IsDigest(s), s)
+	}
+}
+
+// A policy of redact makes the cases easy to read.
+func TestCases(t *testing.T) {
+	type cases [][2]string
+	for name, group := range map[string]struct {
+		rcpt  string
+		apply func(*Redactor, string) string
+		cases cases
+	}{
+		"address": {"ann@example.net", (*Redactor).Address, cases{
+			{"ann@example.net", "X@example.net"},
+			{"<ann@example.net>", "<X@example.net>"},
+			{`"ann lee"@example.net`, "X@example.net"},
+			{"a@b@example.net", "X@example.net"},
+			{"postmaster", "X"},
+			{"@example.net", "@example.net"},
+			{"...@example.net", "...@example.net"},
+			{"", ""},
+			{"<>", "<>"},
+			{"D343D887797D2CFB@example.net", "D343D887797D2CFB@example.net"},
+		}},
+		"orcpt": {"ann+x@example.net", (*Redactor).ORCPT, cases{
+			{"rfc822;ann+x@example.net", "rfc822;X@example.net"},
+			{"rfc822;ann+2Bx@example.net", "rfc822;X@example.net"},
+			{"ann+x@example.net", "X@example.net"},
+			{"utf-8;jürgen@example.net", "utf-8;X@example.net"},
+			{"rfc822;", "rfc822;"},
+		}},
+		"sender": {"ann.lee@example.net", (*Redactor).Sender, cases{
+			{"bounce+7@s.example", "bounce+7@s.example"},
+			{"", ""},
+			{"b-7-ann.lee=example.net@s.example", "b-7-X=example.net@s.example"},
+			{"b+Ann.Lee=Example.NET@s.example", "b+X=Example.NET@s.example"},
+			{"ann.lee=example.net@s.example", "X=example.net@s.example"},
+			{"b-joe-doe=example.org@s.example", "b-X=example.org@s.example"},
+			{"prvs=0123456789=joe@s.example", "prvs=0123456789=X@s.example"},
+			{"prvs=joe/0123456789@s.example", "prvs=X/0123456789@s.example"},
+			{"prvs=0123456789=b-ann.lee=example.net@s.example", "prvs=0123456789=b-X=example.net@s.example"},
+			{"SRS0=HHH=TT=example.org=joe@fwd.example", "SRS0=HHH=TT=example.org=X@fwd.example"},
+			{"SRS1=GGG=fwd.example==HHH=TT=example.org=joe@x.example", "SRS1=GGG=fwd.example==HHH=TT=example.org=X@x.example"},
+			{"Ann.Lee@example.net", "X@example.net"},
+			{"ann.lee@other.example", "ann.lee@other.example"},
+			{"b-D343D887797D2CFB=example.net@s.example", "b-D343D887797D2CFB=example.net@s.example"},
+		}},
+		"text": {"ann.lee@example.net", (*Redactor).Text, cases{
+			{"", ""},
+			{"250 2.0.0 OK 1774 abc-def", "250 2.0.0 OK 1774 abc-def"},
+			{"550 5.1.1 <ann.lee@example.net>: no such user", "550 5.1.1 <X@example.net>: no such user"},
+			{"550 ann.lee@example.net... no, Joe@example.org", "550 X@example.net... no, X@example.org"},
+			{`in "RCPT TO:<ANN.LEE@EXAMPLE.NET>"`, `in "RCPT TO:<X@EXAMPLE.NET>"`},
+			{`550 "ann lee"@example.net unknown`, `550 X@example.net unknown`},
+			{"550 user ann.lee unknown", "550 user X unknown"},
+			{"550 (Ann.Lee), joann.lee, ann.leeds, ann.lee.", "550 (X), joann.lee, ann.leeds, X."},
+			{"550 ann.lee", "550 X"},
+			{"see https://x.example/?e=ann.lee%40example.net&c=5", "see https://x.example/?e=X%40example.net&c=5"},
+			{"see https://x.example/?e=joe%40example.org", "see https://x.example/?e=X%40example.org"},
+			{"see https://x.example/?e=ann.lee@example.net", "see https://x.example/?e=X@example.net"},
+			{"b-7-ann.lee=example.net@s.example refused", "b-7-X=example.net@s.example refused"},
+			{"to=<b-7-joe=example.org@s.example>", "to=<X@s.example>"},
+			{"for=joe.doe@example.org", "X@example.org"},
+			{"prvs=0123456789=joe@s.example", "prvs=0123456789=X@s.example"},
+			{"x@ann.lee@example.net y@z@ w", "X@example.net X@z@ w"},
+			{"0%40ann.lee@example.net", "X@example.net"},
+			{"joe@[192.0.2.1] no", "X@[192.0.2.1] no"},
+			{"jürgen@bücher.example no", "X@bücher.example no"},
+			{"100 %40 @ off @home x@ y", "100 %40 @ off @home x@ y"},
+			{"D343D887797D2CFB@example.net refused", "D343D887797D2CFB@example.net refused"},
+			{"a@b.example,c@d.example;e@f.example", "X@b.example,X@d.example;X@f.example"},
+		}},
+		"text, short recipient": {"al@example.net", (*Redactor).Text, cases{
+			{"550 et al. al@example.net", "550 et al. X@example.net"},
+		}},
+		"text, no recipient": {"", (*Redactor).Text, cases{
+			{"550 <ann@example.net>", "550 <X@example.net>"},
+			{"550 nothing", "550 nothing"},
+		}},
+		"text, recipient redacted before": {"...@example.net", (*Redactor).Text, cases{
+			{"550 wait... or ...@example.net", "550 wait... or ...@example.net"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := policy(t, Options{Mode: Redact, Redaction: "X"})
+			for _, c := range group.cases {
+				r.Begin(group.rcpt)
+				require.Equal(t, c[1], group.apply(r, c[0]), c[0])
+				r.Begin(r.Address(group.rcpt))
+				require.Equal(t, c[1], group.apply(r, c[1]), "a second time")
+			}
+		})
+	}
+}
+
+// One person has one pseudonym, wherever the address stands.
+func TestOnePseudonym(t *testing.T) {
+	r := policy(t, Options{Mode: SipHash, Key: []byte("secretkey")})
+	const h = "EB938A2508145899" // of port25, see vectors
+	r.Begin("Port25@Example.net")
+	require.Equal(t, h+"@Example.net", r.Address("Port25@Example.net"))
+	require.Equal(t, "b-"+h+"=example.net@s.example", r.Sender("b-port25=example.net@s.example"))
+	require.Equal(t, "rfc822;"+h+"@example.net", r.ORCPT("rfc822;PORT25@example.net"))
+	require.Equal(t, "550 <"+h+"@example.net> "+h, r.Text("550 <port25@example.net> port25"))
+	require.Equal(t, h, r.Local("port25"))
+}
+
+func TestKeepKeeps(t *testing.T) {
+	r := policy(t, Options{})
+	r.Begin("ann@example.net")
+	for _, f := range []func(string) string{r.Address, r.ORCPT, r.Sender, r.Text} {
+		require.Equal(t, "b-ann=example.net@s.example", f("b-ann=example.net@s.example"))
+	}
+}
+
+// Whatever the text, the address put into it does not come out again.
+func FuzzText(f *testing.F) {
+	f.Add("550 5.1.1 <", "> unknown", "ann.lee")
+	f.Add(`"`, `" @`, "joe")
+	f.Add("x%40", "%40y", "a_b")
+	f.Add("SRS0=H=T=d.example=", "=", "me")
+	r := policy(f, Options{Mode: SipHash, Key: []byte("k")})
+	f.Fuzz(func(t *testing.T, before, after, local string) {
+		for i := range len(local) {
+			if !isWord(local[i]) && local[i] != '.' && local[i] != '_' || local[i] >= 0x80 {
+				return
+			}
+		}
+		// Hexadecimal digits may make a digest together with what is before.
+		if len(local) < 4 || strings.Trim(local, "0123456789abcdefABCDEF") == "" || strings.Trim(local, "._") != local {
+			return
+		}
+		addr := local + "@recipient.example"
+		text := before + addr + after
+		for _, rcpt := range []string{addr, "", "else@other.example"} {
+			r.Begin(rcpt)
+			got := r.Text(text)
+			if strings.Contains(got, addr) && !strings.Contains(before+"\x00"+after, addr) {
+				t.Fatalf("rcpt %q: %q became %q", rcpt, text, got)
+			}
+			r.Begin(rcpt)
+			_ = r.Sender(text)
+			_ = r.ORCPT(text)
+			_ = r.Address(text)
+		}
+	})
+}
+
+func BenchmarkRedact(b *testing.B) {
+	for _, m := range []Mode{SipHash, HMACSHA256} {
+		b.Run(m.String(), func(b *testing.B) {
+			r := policy(b, Options{Mode: m, Key: []byte("0123456789abcdef")})
+			b.ReportAllocs()
+			for range b.N {
+				r.Begin("ann.lee@example.net")
+				r.Address("ann.lee@example.net")
+				r.Sender("b-7-ann.lee=example.net@s.example")
+				r.Text("550 5.1.1 <ann.lee@example.net>: no such user here")
+			}
+		})
+	}
+}
