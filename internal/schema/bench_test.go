@@ -1,0 +1,79 @@
+package schema
+
+import (
+	"testing"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
+)
+
+const benchRecords = 4000
+
+func benchLogs(b *testing.B) plog.Logs {
+	ld := simulated(b, benchRecords, simulate.DefaultMix)
+	attrs := 0
+	eachRecord(ld, func(_ pcommon.Resource, _ pcommon.InstrumentationScope, lr plog.LogRecord) { attrs += lr.Attributes().Len() })
+	b.ReportMetric(float64(attrs)/benchRecords, "attrs/record")
+	return ld
+}
+
+func BenchmarkAppendJSON(b *testing.B) {
+	for _, o := range []struct {
+		name string
+		Options
+	}{{"otel", Options{}}, {"otel_nested", Options{Nested: true}}, {"ecs", Options{Schema: ECS}}, {"splunk_cim", Options{Schema: SplunkCIM}}} {
+		b.Run(o.name, func(b *testing.B) {
+			ld := benchLogs(b)
+			rl := ld.ResourceLogs().At(0)
+			sl := rl.ScopeLogs().At(0)
+			records := sl.LogRecords()
+			r := NewRenderer(o.Options)
+			var dst []byte
+			bytes := 0
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				if i%400 == 0 {
+					dst = dst[:0]
+				}
+				from := len(dst)
+				dst = r.AppendJSON(dst, rl.Resource(), sl.Scope(), records.At(i%benchRecords))
+				bytes += len(dst) - from
+			}
+			b.ReportMetric(float64(bytes)/float64(b.N), "bytes/record")
+			b.ReportMetric(float64(r.Misses()), "misses")
+		})
+	}
+}
+
+func BenchmarkRender(b *testing.B) {
+	for _, s := range []Schema{ECS, SplunkCIM} {
+		b.Run(s.String(), func(b *testing.B) {
+			ld := benchLogs(b)
+			src := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+			// A record is rendered into another map, so that the next round
+			// finds it as it was.
+			dst := plog.NewLogRecord()
+			r := NewRenderer(Options{Schema: s})
+			var slab logslab.Slab
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				if i%400 == 0 {
+					slab = logslab.Slab{HintAttrs: 400 * 50}
+				}
+				lr := src.At(i % benchRecords)
+				r.attrs.Reset(lr.Attributes())
+				r.res.Reset(noAttributes)
+				p := r.plan(lr, false)
+				c := cursor{r: r, lr: lr}
+				c.collect(p)
+				slab.Rebuild(dst.Attributes(), lr.Attributes(), r.moves, r.adds)
+			}
+			b.ReportMetric(float64(r.Misses()), "misses")
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package schema
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
+)
+
+// simulated returns n accounting records of all types with header fields, as
+// the powermta receiver makes them.
+func simulated(t testing.TB, n int64, mix simulate.Mix) plog.Logs {
+	t.Helper()
+	dir := t.TempDir()
+	fields := map[simulate.Type][]string{}
+	for _, typ := range simulate.AllTypes() {
+		switch typ {
+		case simulate.TransientQueue:
+		case simulate.Feedback:
+			fields[typ] = []string{"*", "header_Subject", "header_From", "header_Message-Id", "arf_Original-Mail-From"}
+		default:
+			fields[typ] = []string{"*", "header_Subject", "header_From", "header_Message-Id", "header_Date", "header_X-Campaign"}
+		}
+	}
+	w, err := simulate.NewWorld(simulate.WorldOptions{Seed: 7, Rate: 5, Mix: mix, Hurry: 500})
+	require.NoError(t, err)
+	a, err := simulate.NewAccounting(simulate.AccountingConfig{Path: filepath.Join(dir, "acct.csv"), Fields: fields, UserString: "cluster-a"})
+	require.NoError(t, err)
+	_, err = simulate.Run(context.Background(), w, simulate.RunOptions{Streams: []simulate.Stream{a}, Records: n})
+	require.NoError(t, err)
+	files, err := filepath.Glob(filepath.Join(dir, "*.csv"))
+	require.NoError(t, err)
+	b := &builder{logs: plog.NewLogs()}
+	rl := b.logs.ResourceLogs().AppendEmpty()
+	rl.SetSchemaUrl(semconv.SchemaURL)
+	for k, v := range map[string]string{"service.name": "pmta", "service.instance.id": "mta1", "host.name": "mta1.example.com", "site": "fra"} {
+		rl.Resource().Attributes().PutStr(k, v)
+	}
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName("test")
+	b.records = sl.LogRecords()
+	b.slab.HintAttrs = int(n) * 45
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		acct.NewDecoder(acct.Options{Location: time.UTC}).Decode(string(text), true, b)
+	}
+	require.Zero(t, b.rejects)
+	require.EqualValues(t, n, b.records.Len())
+	return b.logs
+}
+
+type builder struct {
+	logs    plog.Logs
+	records plog.LogRecordSlice
+	slab    logslab.Slab
+	rejects int
+}
+
+func (b *builder) Record(rec *acct.Record) {
+	attrs := append(rec.Attrs, acct.Attr{Key: semconv.LogRecordUID, Str: string(acct.AppendUID(nil, rec.UID))},
+		acct.Attr{Key: semconv.LogFileName, Str: "acct.csv"})
+	lr := b.records.AppendEmpty()
+	lr.SetTimestamp(pcommon.Timestamp(rec.Time))
+	lr.SetObservedTimestamp(pcommon.Timestamp(rec.Time + 1_250_000_000))
+	lr.SetEventName(rec.Type.EventName())
+	number, text := rec.Type.Severity()
+	lr.SetSeverityNumber(plog.SeverityNumber(number))
+	lr.SetSeverityText(text)
+	if rec.Diag != "" {
+		b.slab.SetString(lr.Body(), rec.Diag)
+	}
+	b.slab.SetAttributes(lr.Attributes(), attrs)
+	rec.Attrs = attrs[:0]
+}
+
+func (b *builder) Reject(acct.Reject) { b.rejects++ }
+
+var richMix = simulate.Mix{Delivery: 40, Transient: 15, Bounce: 15, TransientQueue: 8, RemoteBounce: 8, RemoteStatus: 6, Feedback: 8}
+
+// classified adds what later processors add, so that no row is left out.
+func classified(lr plog.LogRecord) {
+	m := lr.Attributes()
+	for k, v := range map[string]any{
+		"smtp.bounce.category": "recipient_unknown", "smtp.bounce.group": "recipient", "smtp.bounce.type": "hard", "smtp.bounce.owner": "list_hygiene",
+		"smtp.bounce.retryable": false, "smtp.bounce.provider": "gmail", "smtp.bounce.provider_code": "S3150", "smtp.bounce.blocklist": "Spamhaus ZEN",
+		"smtp.bounce.blocklist_object": "ip", "smtp.bounce.auth_mechanism": "dmarc", "smtp.bounce.rule_id": "generic-user-unknown", "smtp.bounce.match": "literal",
+		"smtp.bounce.rules_version": "2026.1", "smtp.bounce.last_category": "rate_limited", "error.type": "recipient_unknown",
+		"pmta.response.template_id": "0123456789abcdef", "log.record.template": "550 5.1.1 <*> unknown", "pmta.provider": "gmail",
+		semconv.PMTAAttempt: int64(3), semconv.PMTAAttemptExact: true, semconv.PMTATimeSent: int64(1549662845000000000),
+		semconv.PMTADimensionPrefix + "stream": "newsletter", "pmta.field.newColumn": "x", "pmta.unparsed.dlvSize": "many",
+		semconv.PMTAFirstAttemptElapsed: 12.5, semconv.PMTALastDeferralCategory: "greylisted", "team": "a",
+	} {
+		if err := m.PutEmpty(k).FromRaw(v); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func eachRecord(ld plog.Logs, f func(res pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord)) {
+	for _, rl := range ld.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, lr := range sl.LogRecords().All() {
+				f(rl.Resource(), sl.Scope(), lr)
+			}
+		}
+	}
+}

@@ -1,0 +1,436 @@
+package schema
+
+import (
+	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+)
+
+// program is the table for one schema.
+type program struct {
+	fields   []outField
+	byName   map[string]int // fields
+	record   []target       // from rows that are no attribute
+	attrs    map[string][]target
+	resource map[string][]target
+	families []famTarget
+	redacted string // attribute that says that addresses are pseudonyms
+}
+
+// outField is a field that a document may have, once.
+type outField struct {
+	name string
+	json []byte // `"name":`
+	set  bool
+	res  bool // below resource in nested documents
+}
+
+// target is what one source gives to one field.
+type target struct {
+	field  int
+	rank   int
+	conv   Conv
+	when   Types
+	record recordSource
+	value  string
+}
+
+type famTarget struct {
+	prefix  string // of attributes
+	name    string // of fields; the rest of the attribute follows
+	conv    Conv
+	grouped bool   // members of one object in JSON
+	json    []byte // of the object
+}
+
+// nestedNames are those of Elasticsearch's otel mapping.
+var nestedNames = map[string]string{"event.name": "event_name"}
+
+func jsonKey(name string) []byte { return append(appendString(nil, name), ':') }
+
+func compileProgram(o Options) *program {
+	p := &program{byName: map[string]int{}, attrs: map[string][]target{}, resource: map[string][]target{}, redacted: semconv.PMTARedactionKeyID}
+	add := func(name string, t target, row *Row) target {
+		i, ok := p.byName[name]
+		if !ok {
+			i = len(p.fields)
+			p.byName[name] = i
+			p.fields = append(p.fields, outField{name: name, json: jsonKey(name), res: row.From == ResourceOf})
+		}
+		t.field = i
+		t.record = row.record
+		if t.conv == AddHost || t.conv == AddIP || t.conv == AddUser {
+			p.fields[i].set = true
+		}
+		return t
+	}
+	for i := range rows {
+		row := &rows[i]
+		var fields []Field
+		switch {
+		case o.Schema != OTel:
+			fields = row.Fields(o.Schema)
+		case row.OTel != "-":
+			f := Field{Name: row.OTel}
+			if n, ok := nestedNames[f.Name]; ok && o.Nested {
+				f.Name = n
+			}
+			switch row.record {
+			case recTime, recObserved:
+				f.Conv = Date
+			case recTraceID, recSpanID:
+				f.Conv = Hex
+			case recBody:
+				if !o.Nested {
+					f.Conv = NewText
+				}
+			}
+			fields = fs(f)
+		}
+		for _, f := range fields {
+			t := target{rank: f.Rank, conv: f.Conv, when: f.When, value: f.Value}
+			if o.Schema == SplunkCIM && o.DSNStatus && row.Attr == semconv.SMTPResponseCode && f.Name == "status_code" {
+				t.rank = 9
+			}
+			switch row.From {
+			case Attribute:
+				p.attrs[row.Attr] = append(p.attrs[row.Attr], add(f.Name, t, row))
+			case ResourceOf:
+				p.resource[row.Attr] = append(p.resource[row.Attr], add(f.Name, t, row))
+			case OfRecord:
+				p.record = append(p.record, add(f.Name, t, row))
+			case Family:
+				name := strings.TrimSuffix(f.Name, "*")
+				ft := famTarget{prefix: strings.TrimSuffix(row.Attr, "*"), name: name, conv: f.Conv}
+				if row.Type == "flattened" && o.Schema != SplunkCIM {
+					ft.grouped = true
+					ft.json = append(jsonKey(strings.TrimSuffix(name, ".")), '{')
+				}
+				p.families = append(p.families, ft)
+			}
+		}
+		if len(fields) == 0 {
+			switch row.From {
+			case Attribute:
+				p.attrs[row.Attr] = []target{}
+			case ResourceOf:
+				p.resource[row.Attr] = []target{}
+			}
+		}
+	}
+	return p
+}
+
+type opKind uint8
+
+const (
+	opValue  opKind = iota // a value; on success the next skip operations are left out
+	opConst                // a fixed value
+	opRecord               // a value of the record itself
+	opAdd                  // a member of a set
+	opSet                  // the set
+	opOpen                 // an object begins
+	opClose                // an object ends
+)
+
+// op is one step of a plan.
+type op struct {
+	kind   opKind
+	conv   Conv
+	record recordSource
+	skip   uint8
+	move   bool // nothing else reads this attribute as it is
+	number bool // a constant that is a number
+	src    int  // attribute, from resBase on of the resource
+	name   string
+	json   []byte
+	value  string
+}
+
+// resBase is added to positions of resource attributes.
+const resBase = 1 << 20
+
+// plan is what is done with records of one shape: one sequence of attribute
+// names, of the record and of its resource, and one record type.
+type plan struct {
+	typ      acct.Type
+	withRes  bool
+	redacted bool
+	keys     []string
+	resKeys  []string
+	ops      []op
+	diag     int // position of pmta.dsn.diag, -1 without
+}
+
+// shapeSlots is how many shapes are kept. Optional columns make some dozens of
+// them; when there are more, a plan is made again, which costs about as much
+// as rendering without plans would.
+const shapeSlots = 512
+
+// fingerprint mixes the ends and lengths of the names, which is most of what
+// tells them apart; a hit is verified.
+func fingerprint(h uint64, v *logslab.View) uint64 {
+	for i := range v.Len() {
+		k := v.Key(i)
+		w := uint64(len(k)) << 56
+		if n := len(k); n >= 8 {
+			w ^= binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(k), n)[n-8:])
+		} else {
+			for j := range n {
+				w = w<<8 ^ uint64(k[j])
+			}
+		}
+		h = (h ^ w) * 0x9e3779b97f4a7c15
+		h ^= h >> 32
+	}
+	return h
+}
+
+func (r *Renderer) plan(lr plog.LogRecord, withRes bool) *plan {
+	typ := typeOf(lr, &r.attrs)
+	h := fingerprint(uint64(typ)+1, &r.attrs)
+	h = fingerprint(h, &r.res)
+	slot := &r.shapes[h%shapeSlots]
+	p := *slot
+	if p != nil && p.typ == typ && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
+		return p
+	}
+	if p == nil {
+		p = &plan{}
+		*slot = p
+	}
+	r.stats.misses++
+	r.compile(p, typ, withRes)
+	return p
+}
+
+// candidate is a source that may fill a field.
+type candidate struct {
+	target
+	src int
+}
+
+// compile works out the plan for the shape of r.attrs and r.res.
+func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
+	prog := r.prog
+	p.typ, p.withRes, p.redacted, p.diag = typ, withRes, false, -1
+	p.keys, p.resKeys, p.ops = p.keys[:0], p.resKeys[:0], p.ops[:0]
+	cands := make([][]candidate, len(prog.fields))
+	consider := func(ts []target, src int) {
+		for _, t := range ts {
+			if t.when == 0 || t.when&(1<<typ) != 0 {
+				cands[t.field] = append(cands[t.field], candidate{t, src})
+			}
+		}
+	}
+	type member struct {
+		name string
+		conv Conv
+		src  int
+	}
+	groups := make([][]member, len(prog.families))
+	var others []member
+
+	for i := range r.attrs.Len() {
+		k := r.attrs.Key(i)
+		repeated := slices.Contains(p.keys, k)
+		p.keys = append(p.keys, k)
+		if repeated {
+			continue // malformed input; the first one counts, as for Map.Get
+		}
+		if k == prog.redacted {
+			p.redacted = true
+		}
+		if k == semconv.PMTADSNDiag {
+			p.diag = i
+		}
+		if ts, ok := prog.attrs[k]; ok {
+			consider(ts, i)
+			continue
+		}
+		if f, ok := prog.byName[k]; ok && !(r.opts.Nested && prog.fields[f].res) {
+			cands[f] = append(cands[f], candidate{target{field: f, rank: -1}, i})
+			continue
+		}
+		if withRes && isRouting(k) && !r.opts.isOTel() {
+			continue
+		}
+		if f := slices.IndexFunc(prog.families, func(f famTarget) bool { return strings.HasPrefix(k, f.prefix) && len(k) > len(f.prefix) }); f >= 0 {
+			groups[f] = append(groups[f], member{k[len(prog.families[f].prefix):], prog.families[f].conv, i})
+			continue
+		}
+		others = append(others, member{r.customName(k), Same, i})
+	}
+	var resOthers []member
+	for i := range r.res.Len() {
+		k := r.res.Key(i)
+		repeated := slices.Contains(p.resKeys, k)
+		p.resKeys = append(p.resKeys, k)
+		if repeated || !withRes {
+			continue
+		}
+		if ts, ok := prog.resource[k]; ok {
+			consider(ts, resBase+i)
+			continue
+		}
+		name := r.customName(k)
+		if !r.opts.Nested {
+			if _, taken := prog.byName[name]; taken || slices.ContainsFunc(others, func(m member) bool { return m.name == name }) {
+				continue
+			}
+		}
+		resOthers = append(resOthers, member{name, Same, resBase + i})
+	}
+	for _, t := range prog.record {
+		if withRes || !ownField(t.record, prog.fields[t.field].name) {
+			consider([]target{t}, -1)
+		}
+	}
+
+	moved := make([]bool, r.attrs.Len())
+	emit := func(o op) {
+		if o.kind == opValue && o.conv == Same && o.src < resBase && !moved[o.src] {
+			moved[o.src], o.move = true, true
+		}
+		p.ops = append(p.ops, o)
+	}
+	field := func(f int) {
+		cs, of := cands[f], &prog.fields[f]
+		if len(cs) == 0 {
+			return
+		}
+		slices.SortStableFunc(cs, func(a, b candidate) int { return a.rank - b.rank })
+		if of.set && cs[0].rank >= 0 {
+			for _, c := range cs {
+				emit(op{kind: opAdd, conv: c.conv, src: c.src})
+			}
+			emit(op{kind: opSet, name: of.name, json: of.json})
+			return
+		}
+		if cs[0].rank < 0 {
+			cs = cs[:1]
+		}
+		for i, c := range cs {
+			o := op{kind: opValue, conv: c.conv, src: c.src, name: of.name, json: of.json, skip: uint8(len(cs) - 1 - i), record: c.record, value: c.value}
+			switch {
+			case c.value != "":
+				o.kind = opConst
+				_, err := strconv.Atoi(c.value)
+				o.number = err == nil
+			case c.record != recNone:
+				o.kind = opRecord
+			}
+			emit(o)
+		}
+	}
+	member2 := func(name string, m member) op {
+		return op{kind: opValue, conv: m.conv, src: m.src, name: name, json: jsonKey(name)}
+	}
+	attributes := func() {
+		for i, g := range groups {
+			ft := &prog.families[i]
+			if len(g) == 0 {
+				continue
+			}
+			if ft.grouped {
+				p.ops = append(p.ops, op{kind: opOpen, json: ft.json})
+			}
+			for _, m := range g {
+				o := member2(ft.name+r.customRest(m.name), m)
+				if ft.grouped {
+					o.json = jsonKey(m.name)
+				}
+				emit(o)
+			}
+			if ft.grouped {
+				p.ops = append(p.ops, op{kind: opClose})
+			}
+		}
+		for _, m := range others {
+			emit(member2(m.name, m))
+		}
+	}
+	if !r.opts.Nested || r.opts.Schema != OTel {
+		for f := range prog.fields {
+			field(f)
+		}
+		attributes()
+		for _, m := range resOthers {
+			emit(member2(m.name, m))
+		}
+		return
+	}
+	isRecord := make([]bool, len(prog.fields))
+	for _, t := range prog.record {
+		isRecord[t.field] = true
+		field(t.field)
+	}
+	open := func(key string) { p.ops = append(p.ops, op{kind: opOpen, json: append(jsonKey(key), '{')}) }
+	end := func() { p.ops = append(p.ops, op{kind: opClose}) }
+	open("attributes")
+	for f := range prog.fields {
+		if !isRecord[f] && !prog.fields[f].res {
+			field(f)
+		}
+	}
+	attributes()
+	end()
+	open("resource")
+	open("attributes")
+	for f := range prog.fields {
+		if prog.fields[f].res {
+			field(f)
+		}
+	}
+	for _, m := range resOthers {
+		emit(member2(m.name, m))
+	}
+	end()
+	end()
+	open("scope")
+	p.ops = append(p.ops, op{kind: opRecord, record: recScope, json: jsonKey("name")}, op{kind: opRecord, record: recScopeVersion, json: jsonKey("version")})
+	end()
+}
+
+func (o Options) isOTel() bool { return o.Schema == OTel }
+
+// ownField says that a field repeats what the log record has a place for, so
+// that it is not wanted among its attributes.
+func ownField(s recordSource, name string) bool {
+	switch s {
+	case recTime:
+		return name == "@timestamp" || name == "time"
+	case recObserved, recEventName, recSeverityText, recSeverityNumber, recBody, recTraceID, recSpanID:
+		return true
+	}
+	return false
+}
+
+// isRouting tells attributes that are meant for an exporter.
+func isRouting(key string) bool { return strings.HasPrefix(key, "com.splunk.") }
+
+// customName is the name of an attribute that the table does not know.
+func (r *Renderer) customName(key string) string {
+	if r.opts.Schema != SplunkCIM {
+		return key
+	}
+	if strings.HasPrefix(key, "pmta.") {
+		return customCIM(key)
+	}
+	return strings.ReplaceAll(key, ".", "_")
+}
+
+func (r *Renderer) customRest(rest string) string {
+	if r.opts.Schema != SplunkCIM {
+		return rest
+	}
+	return strings.ReplaceAll(rest, ".", "_")
+}

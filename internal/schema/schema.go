@@ -1,0 +1,179 @@
+// Package schema renders log records of accounting data in one of three
+// schemas: the project's own OpenTelemetry names, the Elastic Common Schema
+// (ECS) or the Splunk Common Information Model (CIM), data model Email.
+//
+// All three come from one table, see [Rows]. The same table gives the
+// Elasticsearch mappings ([Mappings]) and docs/schema.md.
+package schema // import "github.com/otelcol-pmta/otelcol-pmta/internal/schema"
+
+import (
+	"fmt"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+)
+
+//go:generate go run ./gen ../../docs/schema.md
+
+// Schema is a set of field names with their units and value shapes.
+type Schema uint8
+
+// The schemas.
+const (
+	// OTel is the attributes as they are.
+	OTel Schema = iota
+	// ECS is the Elastic Common Schema; what it has no field for is below
+	// pmta and smtp.
+	ECS
+	// SplunkCIM is the data model Email of Splunk's Common Information Model;
+	// what it has no field for starts with pmta_.
+	SplunkCIM
+)
+
+var schemaNames = [...]string{OTel: "otel", ECS: "ecs", SplunkCIM: "splunk_cim"}
+
+// String returns the name as a configuration has it: otel, ecs, splunk_cim.
+func (s Schema) String() string { return schemaNames[s] }
+
+// Parse returns the schema with the given name.
+func Parse(name string) (Schema, error) {
+	for s, n := range schemaNames {
+		if n == name {
+			return Schema(s), nil
+		}
+	}
+	return OTel, fmt.Errorf("schema %q is not known; use otel, ecs or splunk_cim", name)
+}
+
+// Options configure a Renderer. The zero value renders flat OpenTelemetry
+// documents.
+type Options struct {
+	Schema Schema
+	// Nested, for OTel only, puts attributes below "attributes" and those of
+	// the resource below "resource.attributes", as Elasticsearch's own otel
+	// mapping lays documents out.
+	Nested bool
+	// DSNStatus, for SplunkCIM only, makes status_code the enhanced status
+	// code (5.1.1) instead of the SMTP reply code (550) when both are known.
+	DSNStatus bool
+}
+
+// Renderer renders records. It is not safe for several goroutines; a pool of
+// them is cheap.
+//
+// It learns the sequences of attribute names that occur, and works out once
+// for each of them what becomes of every attribute.
+type Renderer struct {
+	opts   Options
+	prog   *program
+	shapes []*plan
+	stats  struct{ misses int }
+
+	attrs, res logslab.View
+	clock      [8]stamp
+	set        []string
+	moves      []logslab.Move
+	adds       []acct.Attr
+	text       []byte // strings of adds; never written twice
+}
+
+// NewRenderer returns a Renderer.
+func NewRenderer(o Options) *Renderer {
+	return &Renderer{opts: o, prog: compileProgram(o), shapes: make([]*plan, shapeSlots)}
+}
+
+// AppendJSON appends lr as one flat JSON object, without a line end, to dst.
+//
+// Names with dots stay one key ("event.kind"), with one exception: attributes
+// whose names come from the input (pmta.header.*, pmta.arf.*, pmta.field.*,
+// pmta.unparsed.*) are members of one object each ("pmta.header":{...}), so
+// that Elasticsearch can take them as flattened and ksqlDB as a map; in
+// SplunkCIM they are flat as well. No key occurs twice.
+//
+// Times: "@timestamp" (RFC 3339, UTC) in OTel and ECS, "time" (seconds since
+// the Unix epoch, with milliseconds) in SplunkCIM. Nothing is allocated but
+// room in dst, once the Renderer has seen the sequence of attribute names.
+// Text that is not UTF-8 gets U+FFFD.
+func (r *Renderer) AppendJSON(dst []byte, resource pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) []byte {
+	r.attrs.Reset(lr.Attributes())
+	r.res.Reset(resource.Attributes())
+	p := r.plan(lr, true)
+	c := cursor{r: r, lr: lr, scope: scope}
+	return c.appendJSON(dst, p)
+}
+
+// Render renames, converts and completes the attributes of lr in place. The
+// time stays in the record, the resource in the resource. For OTel nothing is
+// to be done. slab gives the memory and is to be one per batch.
+//
+// An attribute that has the name of a field of the schema already wins over
+// what the table says, so that rendering twice does no harm.
+func (r *Renderer) Render(slab *logslab.Slab, lr plog.LogRecord) {
+	if r.opts.Schema == OTel {
+		return
+	}
+	r.attrs.Reset(lr.Attributes())
+	r.res.Reset(noAttributes)
+	p := r.plan(lr, false)
+	c := cursor{r: r, lr: lr}
+	c.collect(p)
+	slab.Rebuild(lr.Attributes(), lr.Attributes(), r.moves, r.adds)
+}
+
+// RenderBody makes the body of lr one map with everything that AppendJSON
+// would write, resource and time included, and takes the attributes away but
+// for those of the exporter (com.splunk.*).
+func (r *Renderer) RenderBody(slab *logslab.Slab, resource pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+	r.attrs.Reset(lr.Attributes())
+	r.res.Reset(resource.Attributes())
+	p := r.plan(lr, true)
+	c := cursor{r: r, lr: lr, scope: scope}
+	c.collect(p)
+	body := lr.Body().SetEmptyMap()
+	slab.Rebuild(body, lr.Attributes(), r.moves, r.adds)
+	r.moves = r.moves[:0]
+	for i := range r.attrs.Len() {
+		if isRouting(r.attrs.Key(i)) {
+			r.moves = append(r.moves, logslab.Move{From: i, Key: r.attrs.Key(i)})
+		}
+	}
+	slab.Rebuild(lr.Attributes(), lr.Attributes(), r.moves, nil)
+}
+
+// Misses returns how many records had a sequence of attribute names that was
+// not in memory.
+func (r *Renderer) Misses() int { return r.stats.misses }
+
+var noAttributes = pcommon.NewMap()
+
+// typeOf tells the record type by event name, else by attribute.
+func typeOf(lr plog.LogRecord, attrs *logslab.View) acct.Type {
+	switch lr.EventName() {
+	case semconv.EventDelivery:
+		return acct.TypeDelivery
+	case semconv.EventBounce:
+		return acct.TypeBounce
+	case semconv.EventTransient:
+		return acct.TypeTransient
+	case semconv.EventTransientQueue:
+		return acct.TypeTransientQueue
+	case semconv.EventReceipt:
+		return acct.TypeReceipt
+	case semconv.EventFeedback:
+		return acct.TypeFeedback
+	case semconv.EventRemoteBounce:
+		return acct.TypeRemoteBounce
+	case semconv.EventRemoteStatus:
+		return acct.TypeRemoteStatus
+	}
+	for i := range attrs.Len() {
+		if attrs.Key(i) == semconv.PMTARecordType {
+			return acct.ParseType(attrs.Str(i))
+		}
+	}
+	return acct.TypeUnknown
+}
