@@ -11,7 +11,8 @@ type Decoder interface {
 	// Decode takes the bytes of the file from c.Offset on. It returns how many
 	// of them it has used (whole records only; the rest is offered again,
 	// with more behind it) and a batch to deliver, nil when there is none.
-	// With c.Final nothing will follow, so everything has to be used.
+	// With c.Final nothing will follow, so everything has to be used. (If the
+	// file grows all the same, Decode is called again behind it.)
 	// Using nothing of a chunk that is not final asks for a longer one.
 	Decode(c Chunk) (used int, b Batch)
 	// State returns what a new Decoder needs to go on behind the bytes used so
@@ -23,7 +24,7 @@ type Decoder interface {
 type Chunk struct {
 	File   *File
 	Offset int64  // of Data[0]; in the decompressed content for a .gz
-	Data   []byte // owned by the Decoder from now on
+	Data   []byte // never empty; may be kept, must not be changed
 	Final  bool   // the file is complete: rotated away or compressed
 }
 

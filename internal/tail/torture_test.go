@@ -21,6 +21,7 @@ import (
 
 type torture struct {
 	t     *testing.T
+	lax   bool // only losses count
 	dir   string
 	rng   *rand.Rand
 	cfg   Config
@@ -65,16 +66,16 @@ func (b *tortureBatch) Deliver(ctx context.Context) error {
 	defer b.tt.mu.Unlock()
 	for _, l := range b.lines {
 		id, _, _ := strings.Cut(l, ",")
-		if strings.HasSuffix(l, "<final>") { // here rotated files end with a line end
+		if strings.HasSuffix(l, "<final>") && !b.tt.lax { // here rotated files end with a line end
 			b.tt.t.Errorf("half a line given as the last: %s (content %d) from %s", id, b.tt.written[id], b.from)
 		}
 		runs := b.tt.seen[id]
-		if len(runs) == 0 {
+		if _, known := b.tt.written[id]; known && len(runs) == 0 {
 			b.tt.left[b.tt.written[id]]--
 			b.tt.pending--
 		}
 		if len(runs) > 0 && !slices.ContainsFunc(b.tt.crashes, func(c int) bool { return runs[len(runs)-1] <= c && c < b.run }) {
-			if b.tt.wrong++; b.tt.wrong < 5 {
+			if b.tt.wrong++; b.tt.wrong < 5 && !b.tt.lax {
 				b.tt.t.Errorf("%s (content %d) accepted again without a crash, from %q and %s", id, b.tt.written[id], b.tt.from[id], b.from)
 			}
 		}
@@ -423,10 +424,10 @@ func (tt *torture) rotateTruncate(s *tortureStream) {
 }
 
 func TestRotationTorture(t *testing.T) {
-	tortureRun(t, 6*time.Second)
+	tortureRun(t, 6*time.Second, false)
 }
 
-func tortureRun(t *testing.T, dur time.Duration) {
+func tortureRun(t *testing.T, dur time.Duration, lax bool) {
 	if v := os.Getenv("TAIL_TORTURE"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil {
@@ -446,7 +447,7 @@ func tortureRun(t *testing.T, dur time.Duration) {
 	}
 	t.Logf("TAIL_SEED=%d", seed)
 	tt := &torture{
-		t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 1)), store: newStore(),
+		t: t, lax: lax, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 1)), store: newStore(),
 		seen: map[string][]int{}, from: map[string][]string{}, left: map[int]int{}, written: map[string]int{}, rots: map[string]int{},
 	}
 	if err := os.Mkdir(filepath.Join(tt.dir, "done"), 0o755); err != nil {
@@ -514,7 +515,7 @@ func tortureRun(t *testing.T, dur time.Duration) {
 
 	dups, rotations := 0, 0
 	for id, runs := range tt.seen {
-		if _, ok := tt.written[id]; !ok {
+		if _, ok := tt.written[id]; !ok && !lax {
 			t.Errorf("%q was never written; from %v", id, tt.from[id])
 		}
 		dups += len(runs) - 1

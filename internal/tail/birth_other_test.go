@@ -1,0 +1,7 @@
+//go:build !linux
+
+package tail
+
+import "testing"
+
+func setBirth(*testing.T, bool) {}
