@@ -597,7 +597,7 @@ func isReplyCode(b []byte) bool {
 func quotes(b []byte) bool {
 	b = bytes.TrimRight(b, " '\"([<:->;")
 	for _, w := range [...]string{"said", "says", "replied", "responded", "responded with", "response", "response was",
-		"reply", "reply was", "reports", "returned", "answered", "error was", "with", "error", "gave this error", "server"} {
+		"reply", "reply was", "reports", "returned", "answered", "error was", "with", "error", "gave this error", "server", "smtp"} {
 		if len(b) >= len(w) && strings.EqualFold(string(b[len(b)-len(w):]), w) {
 			return true
 		}

@@ -1,6 +1,7 @@
 package smtpreply
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
@@ -487,7 +488,7 @@ func (m *masker) url(dst []byte, s string, i int) ([]byte, int) {
 			if len(seg) > 40 || strings.IndexByte(seg, '@') >= 0 {
 				dst = append(dst, maskID...)
 			} else {
-				dst = m.plain(dst, seg)
+				dst = m.pathSegment(dst, seg)
 			}
 		}
 		if q := strings.IndexByte(rest, '?'); q >= 0 {
@@ -512,6 +513,24 @@ func (m *masker) url(dst []byte, s string, i int) ([]byte, int) {
 		}
 	}
 	return append(dst, tail...), end
+}
+
+// pathSegment appends a part of a URL's path: file names stay, ids go.
+func (m *masker) pathSegment(dst []byte, seg string) []byte {
+	digits := 0
+	for i := range len(seg) {
+		switch byteClass[seg[i]] {
+		case bDigit:
+			digits++
+		case bAlpha, bDash, bDot:
+		default:
+			return append(dst, maskID...)
+		}
+	}
+	if digits > 4 && !m.codes.match(seg) || isIPv4(seg) {
+		return append(dst, maskID...)
+	}
+	return append(dst, seg...)
 }
 
 // isWord reports whether s is made of letters, digits, - and _, with a
@@ -572,7 +591,8 @@ func appendFolded(dst []byte, s string) []byte {
 
 // normalize appends to dst the form of a template in which literals are
 // looked for: lower case, words apart by one space, with a space at both
-// ends; placeholders, brackets, quotes and punctuation are gone. A dot stays
+// ends; placeholders, brackets, quotes and punctuation are gone, but an
+// address outside brackets is the word ip. A dot stays
 // between two characters of a word (5.7.28, spamhaus.org). Spellings that
 // mean the same become one, see [mendWord].
 func normalize(dst []byte, s []byte) []byte {
@@ -603,7 +623,18 @@ func normalize(dst []byte, s []byte) []byte {
 			dst = append(dst, '.')
 			continue
 		case c == '{':
-			if n := placeholderLen(s[i:]); n > 0 {
+			n := placeholderLen(s[i:])
+			if n > 0 && string(s[i:i+n]) == maskIP && (i == 0 || s[i-1] != '[' && s[i-1] != '(' && s[i-1] != '<') {
+				// An address outside brackets is a part of the sentence.
+				if len(dst) > word {
+					dst, word = mendWord(append(dst, ' '), word)
+				}
+				if !bytes.HasSuffix(dst, []byte(" ip ")) && !bytes.HasSuffix(dst, []byte(" address ")) {
+					dst = append(dst, "ip "...)
+					word = len(dst)
+				}
+			}
+			if n > 0 {
 				i += n - 1
 			}
 		}

@@ -364,7 +364,7 @@ func normalizeLiteral(s string) (string, error) {
 	if n == "" {
 		return "", fmt.Errorf("literal %q holds no letter or digit", s)
 	}
-	if !inner {
+	if !inner && n[0] < 0x80 { // scripts such as Japanese have no spaces
 		n = " " + n
 	}
 	if whole {
