@@ -82,7 +82,8 @@ type Observer struct {
 	// Denied: no permission for path, a file or a directory; err says how to fix
 	// it. Once per path until it works again.
 	Denied func(path string, err error)
-	// ArchiveSkipped: path is the archive of a file that was read already.
+	// ArchiveSkipped: path is the archive of the known file f. What was read of f
+	// is not read again; the rest, if there is one, is read from the archive.
 	ArchiveSkipped func(f *File, path string)
 	// Problem: something else is wrong with path; it is tried again.
 	Problem func(path string, err error)

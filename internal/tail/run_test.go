@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -144,8 +145,17 @@ func (d *devNull) State() []byte { return []byte(header) }
 func devNullDecoder(*File, []byte) (Decoder, error) { return &devNull{}, nil }
 
 // BenchmarkRead reads a file of 512 byte lines with a decoder that only looks
-// for line ends. One operation is one line.
+// for line ends. One operation is one line. The live heap makes the garbage
+// collector run as often as it does in an agent, not as in an empty program.
 func BenchmarkRead(b *testing.B) {
+	heap := make([]byte, 64<<20)
+	defer runtime.KeepAlive(heap)
+	for _, kib := range []int{64, 128, 256} {
+		b.Run(fmt.Sprintf("chunk=%dK", kib), func(b *testing.B) { benchRead(b, kib<<10) })
+	}
+}
+
+func benchRead(b *testing.B, chunk int) {
 	dir := b.TempDir()
 	line := strings.Repeat("x", 511) + "\n"
 	fh, err := os.Create(filepath.Join(dir, "log"))
@@ -168,7 +178,7 @@ func BenchmarkRead(b *testing.B) {
 	b.ResetTimer()
 	for n := 0; n < b.N; n += lines {
 		var got atomic.Int64
-		tl, err := New(Config{Include: []string{filepath.Join(dir, "*")}, NewDecoder: devNullDecoder})
+		tl, err := New(Config{Include: []string{filepath.Join(dir, "*")}, NewDecoder: devNullDecoder, ChunkSize: chunk})
 		if err != nil {
 			b.Fatal(err)
 		}
