@@ -99,17 +99,19 @@ func newAutomaton(literals []string) (*automaton, error) {
 		}
 	}
 
-	// Renumber: silent states first.
+	// Renumber: silent states first, and within both parts in the order of
+	// depth, so that the few shallow states where most steps end share
+	// cache lines.
 	num := make([]uint16, n)
-	id := 0
-	for s := range n {
+	id := 1 // the root, which is silent, is 0
+	for _, s := range queue {
 		if len(ends[s]) == 0 {
 			num[s] = uint16(id)
 			id++
 		}
 	}
-	a.firstOut = uint16(id) // the root is silent, so this is at least 1
-	for s := range n {
+	a.firstOut = uint16(id)
+	for _, s := range queue {
 		if len(ends[s]) > 0 {
 			num[s] = uint16(id)
 			id++
@@ -128,6 +130,13 @@ func newAutomaton(literals []string) (*automaton, error) {
 		}
 	}
 	return a, nil
+}
+
+// rename gives literal i the number names[i].
+func (a *automaton) rename(names []uint16) {
+	for i, l := range a.outs {
+		a.outs[i] = names[l]
+	}
 }
 
 // hitSet is what a scan found.

@@ -2,6 +2,7 @@ package smtpreply
 
 import (
 	"bytes"
+	"math/bits"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,14 +63,10 @@ const maxTemplate = 256
 type scratch struct {
 	masked []byte
 	norm   []byte
+	norm2  []byte
 	hits   hitSet
-	seen   []uint64 // rule -> verified already
-	found  []match
-}
-
-type match struct {
-	rule *rule
-	end  int // offset after its first literal in the normalized text
+	part   hitSet   // of one of two replies in one
+	cand   []uint64 // rank of a rule -> to be verified
 }
 
 var scratchPool = sync.Pool{New: func() any {
@@ -173,11 +170,9 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	if hasCode {
 		v.ProviderCode = string(code)
 	}
-	sc.found = sc.found[:0]
 	norm := normalize(sc.norm[:0], body)
 	sc.norm = norm
-	sc.hits.reset(e.literals)
-	e.ac.scan(norm, &sc.hits)
+	e.find(norm, &sc.hits)
 	if num < 0 {
 		num = e.markOf(&sc.hits)
 		if num < 0 && hasCode {
@@ -188,7 +183,7 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 		}
 	}
 
-	best, second := e.decide(p, sc, num, norm)
+	best, second := e.decide(p, sc, &sc.hits, num, norm)
 	if cut, inner := splitReplies(body); cut > 0 {
 		// Two replies in one. Of "host x said: 550 ..." the inner one
 		// counts, of two replies one after the other the first. The rest
@@ -198,16 +193,13 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 			part = body[cut:]
 		}
 		all := best
-		if r, s := e.decidePart(p, sc, num, part); r != nil && (r.score >= scoreStrong-9 || all == nil || r.score >= all.score) {
+		sc.norm2 = normalize(sc.norm2[:0], part)
+		e.find(sc.norm2, &sc.part)
+		if r, s := e.decide(p, sc, &sc.part, num, sc.norm2); r != nil && (r.score >= scoreStrong-9 || all == nil || r.score >= all.score) {
 			if best = r; s != nil {
 				second = s
 			}
 		}
-		// Captures look at the whole reply again.
-		sc.norm = normalize(sc.norm[:0], body)
-		norm = sc.norm
-		sc.hits.reset(e.literals)
-		e.ac.scan(norm, &sc.hits)
 	}
 
 	cat := Unclassified
@@ -263,7 +255,7 @@ func (e *engine) capture(v *Verdict, r *rule, p *parsed, sc *scratch, norm []byt
 			v.ProviderCode = r.set.ProviderCode
 		}
 		if r.regex != nil {
-			if m := r.regex.FindSubmatch(norm); m != nil {
+			if m := r.regex.FindSubmatch(window(norm, r, &sc.hits)); m != nil {
 				for i, name := range r.regex.SubexpNames() {
 					switch name {
 					case "provider_code":
@@ -378,81 +370,84 @@ func (e *engine) markOf(h *hitSet) int {
 	return -1
 }
 
-func (e *engine) decidePart(p *parsed, sc *scratch, provider int, part []byte) (best, second *rule) {
-	sc.norm = normalize(sc.norm[:0], part)
-	sc.hits.reset(e.literals)
-	e.ac.scan(sc.norm, &sc.hits)
-	return e.decide(p, sc, provider, sc.norm)
-}
-
-// maxRegexRuns bounds how many patterns are tried on one reply.
-const maxRegexRuns = 4
-
-// decide verifies the rules whose literals were found and returns the best
-// one and the best one of another category.
-func (e *engine) decide(p *parsed, sc *scratch, provider int, norm []byte) (best, second *rule) {
-	if words := (len(e.rules) + 63) / 64; len(sc.seen) < words {
-		sc.seen = make([]uint64, words)
-	} else {
-		clear(sc.seen)
+// find looks for all literals in a normalized text.
+func (e *engine) find(norm []byte, h *hitSet) {
+	h.reset(e.literals)
+	e.ac.scan(norm, h)
+	if e.high == nil {
+		return
 	}
-	regexLeft := maxRegexRuns
-	consider := func(r *rule) {
-		switch {
-		case best == nil || r.score > best.score || r.score == best.score && r.order < best.order:
-			if best != nil && best.category != r.category {
-				second = best
-			}
-			best = r
-		case r.category != best.category && (second == nil || r.score > second.score || r.score == second.score && r.order < second.order):
-			second = r
+	for _, b := range norm {
+		if b >= 0x80 {
+			e.high.scan(norm, h)
+			return
 		}
 	}
-	for _, l := range sc.hits.list {
-		for _, n := range e.triggers[l] {
-			if sc.seen[n>>6]&(1<<(n&63)) != 0 {
+}
+
+// Bounds of the work on one reply that is made to be slow.
+const (
+	maxRegexRuns = 4
+	maxVerified  = 128 // rules whose literals are looked at
+)
+
+// decide verifies the rules whose literals were found, the best one first,
+// and returns the first that holds and the first of another category.
+func (e *engine) decide(p *parsed, sc *scratch, h *hitSet, provider int, norm []byte) (best, second *rule) {
+	if words := len(e.bareAny); len(sc.cand) < words {
+		sc.cand = make([]uint64, words)
+	}
+	cand := sc.cand[:len(e.bareAny)]
+	copy(cand, e.bareAny)
+	if s := p.enh.Subject; int(s) < len(e.bare) {
+		for i, w := range e.bare[s] {
+			cand[i] |= w
+		}
+	}
+	for _, l := range h.list {
+		for _, rank := range e.triggers[l] {
+			cand[rank>>6] |= 1 << (rank & 63)
+		}
+	}
+	regexLeft, left := maxRegexRuns, maxVerified
+	for i, w := range cand {
+		for ; w != 0; w &= w - 1 {
+			r := e.ranked[i<<6+bits.TrailingZeros64(w)]
+			if best != nil && r.category == best.category || !r.scope(p, provider) {
 				continue
 			}
-			sc.seen[n>>6] |= 1 << (n & 63)
-			r := &e.rules[n]
-			// A rule that can change neither place needs no look.
-			if best != nil && second != nil && r.score < second.score {
-				continue
+			if left--; left < 0 {
+				return best, second
 			}
-			if !r.scope(p, provider) || !e.literalsHold(r, &sc.hits) {
+			if !e.literalsHold(r, h) {
 				continue
 			}
 			if r.regex != nil {
-				if regexLeft == 0 {
-					continue
-				}
-				regexLeft--
-				if !r.regex.Match(window(norm, int(sc.hits.ends[l]))) {
+				if regexLeft--; regexLeft < 0 || !r.regex.Match(window(norm, r, h)) {
 					continue
 				}
 			}
-			consider(r)
-		}
-	}
-	if s := p.enh.Subject; !p.enh.IsZero() && int(s) < len(e.bare) {
-		for _, n := range e.bare[s] {
-			if r := &e.rules[n]; r.scope(p, provider) && r.none(&sc.hits) {
-				consider(r)
+			if best != nil {
+				return best, r
 			}
-		}
-	}
-	for _, n := range e.bareAny {
-		if r := &e.rules[n]; r.scope(p, provider) && r.none(&sc.hits) {
-			consider(r)
+			best = r
 		}
 	}
 	return best, second
 }
 
 // window is the part of norm in which a pattern is tried: 128 bytes before
-// and after the place where its literal ends.
-func window(norm []byte, end int) []byte {
-	return norm[max(0, end-128):min(len(norm), end+128)]
+// and after the end of the rule's first literal that was found.
+func window(norm []byte, r *rule, h *hitSet) []byte {
+	for _, set := range [...][]uint16{r.all, r.any} {
+		for _, l := range set {
+			if h.has(l) {
+				end := int(h.ends[l])
+				return norm[max(0, end-128):min(len(norm), end+128)]
+			}
+		}
+	}
+	return nil
 }
 
 // scope reports whether r applies to this provider, reply code and status.

@@ -56,11 +56,10 @@ func (c *Classifier) Explain(in Input) Explanation {
 func (e *engine) explain(ex *Explanation, p *parsed, sc *scratch, provider int, body []byte, winner *rule) {
 	norm := normalize(nil, body)
 	ex.Normalized = string(norm)
-	sc.hits.reset(e.literals)
-	e.ac.scan(norm, &sc.hits)
+	e.find(norm, &sc.hits)
 	for i := range e.rules {
 		r := &e.rules[i]
-		if !r.scope(p, provider) || !e.literalsHold(r, &sc.hits) || r.regex != nil && !r.regex.Match(norm) {
+		if !r.scope(p, provider) || !e.literalsHold(r, &sc.hits) || r.regex != nil && !r.regex.Match(window(norm, r, &sc.hits)) {
 			continue
 		}
 		m := Match{RuleID: r.id, Category: r.category, Score: r.score, Winner: r == winner}

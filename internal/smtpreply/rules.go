@@ -2,6 +2,7 @@ package smtpreply
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // the data files
 	"errors"
 	"fmt"
@@ -331,12 +332,14 @@ type engine struct {
 	rules      []rule
 	sources    []ruleSource // rules[i] was written as sources[i]
 	ac         *automaton
+	high       *automaton // literals with bytes beyond ASCII; nil when there are none
 	literals   int
-	triggers   [][]uint16 // literal -> rules to verify
-	bare       [8][]uint16
-	bareAny    []uint16
-	marks      []int32 // literal -> provider number, -1 = none
-	listNames  []int32 // literal -> blocklist number, -1 = none
+	ranked     []*rule     // the best score first, ties by order
+	triggers   [][]uint16  // literal -> ranks of the rules to verify
+	bare       [8][]uint64 // ranks of rules without literals, by enhanced subject
+	bareAny    []uint64    // ranks of rules without literals that fit any subject
+	marks      []int32     // literal -> provider number, -1 = none
+	listNames  []int32     // literal -> blocklist number, -1 = none
 	providers  []Provider
 	providerID map[string][]uint16 // id or family -> numbers
 	mx         *hostTrie
@@ -466,7 +469,7 @@ func compile(userFile string, user []byte) (*engine, error) {
 
 	e.literals = len(lits.text)
 	e.litText = lits.text
-	if e.ac, err = newAutomaton(lits.text); err != nil {
+	if err := e.buildAutomata(lits.text); err != nil {
 		return nil, err
 	}
 	e.index()
@@ -587,7 +590,32 @@ func (e *engine) compileRule(s *ruleSource, lits *literalSpace) (r rule, err err
 	return r, nil
 }
 
-// index builds the lists from literals to rules.
+// buildAutomata keeps literals beyond ASCII apart: they would make the table
+// of all others three times as wide, and few replies need them.
+func (e *engine) buildAutomata(lits []string) (err error) {
+	var ascii, high []string
+	var asciiNum, highNum []uint16
+	for i, l := range lits {
+		if strings.IndexFunc(l, func(r rune) bool { return r >= 0x80 }) < 0 {
+			ascii, asciiNum = append(ascii, l), append(asciiNum, uint16(i))
+		} else {
+			high, highNum = append(high, l), append(highNum, uint16(i))
+		}
+	}
+	if e.ac, err = newAutomaton(ascii); err != nil {
+		return err
+	}
+	e.ac.rename(asciiNum)
+	if len(high) > 0 {
+		if e.high, err = newAutomaton(high); err != nil {
+			return err
+		}
+		e.high.rename(highNum)
+	}
+	return nil
+}
+
+// index ranks the rules and builds the lists from literals to ranks.
 func (e *engine) index() {
 	e.triggers = make([][]uint16, e.literals)
 	for len(e.marks) < e.literals {
@@ -596,13 +624,18 @@ func (e *engine) index() {
 	for len(e.listNames) < e.literals {
 		e.listNames = append(e.listNames, -1)
 	}
-	add := func(lit uint16, r int) {
-		if l := e.triggers[lit]; len(l) == 0 || l[len(l)-1] != uint16(r) {
-			e.triggers[lit] = append(l, uint16(r))
-		}
-	}
 	for i := range e.rules {
-		r := &e.rules[i]
+		e.ranked = append(e.ranked, &e.rules[i])
+	}
+	slices.SortStableFunc(e.ranked, func(a, b *rule) int { return cmp.Compare(b.score, a.score) })
+	words := (len(e.ranked) + 63) / 64
+	e.bareAny = make([]uint64, words)
+	for i := range e.bare {
+		e.bare[i] = make([]uint64, words)
+	}
+	for i, r := range e.ranked {
+		rank := uint16(i)
+		word, bit := i>>6, uint64(1)<<(i&63)
 		switch {
 		case len(r.all) > 0:
 			// The longest literal is the rarest.
@@ -612,31 +645,27 @@ func (e *engine) index() {
 					best = l
 				}
 			}
-			add(best, i)
+			e.triggers[best] = append(e.triggers[best], rank)
 		case len(r.any) > 0:
 			for _, l := range r.any {
-				add(l, i)
+				e.triggers[l] = append(e.triggers[l], rank)
 			}
 		case r.named:
 			for l, n := range e.listNames {
 				if n >= 0 {
-					add(uint16(l), i)
+					e.triggers[l] = append(e.triggers[l], rank)
 				}
 			}
+		case len(r.enhanced) == 0:
+			e.bareAny[word] |= bit
 		default:
-			done := map[int]bool{}
 			for _, er := range r.enhanced {
-				if er.subject < 0 || er.subject > 7 {
-					e.bareAny = append(e.bareAny, uint16(i))
-					break
+				switch {
+				case er.subject < 0 || er.subject >= len(e.bare):
+					e.bareAny[word] |= bit
+				default:
+					e.bare[er.subject][word] |= bit
 				}
-				if !done[er.subject] {
-					done[er.subject] = true
-					e.bare[er.subject] = append(e.bare[er.subject], uint16(i))
-				}
-			}
-			if len(r.enhanced) == 0 {
-				e.bareAny = append(e.bareAny, uint16(i))
 			}
 		}
 	}
