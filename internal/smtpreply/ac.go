@@ -10,17 +10,32 @@ const maxStates = 1 << 16
 
 var errTooManyStates = errors.New("too many literals: the automaton needs more than 65536 states")
 
-// automaton finds all of a set of literals in one pass: Aho-Corasick as a
-// dense table, one step per byte. ASCII letters match in either case. States
-// that end a literal have the highest numbers, so the loop needs one compare
-// to know that there is nothing to report.
+// automaton finds all of a set of literals in one pass: Aho-Corasick. ASCII
+// letters match in either case.
+//
+// Most states have one way on, so a state is 8 bytes and stands before the
+// next of its literal; only where literals branch is there a row with a
+// target for every byte. That keeps the whole small enough for a core's own
+// cache, which a table of all states by all bytes is not, and text made of
+// literals as fast as any other.
 type automaton struct {
 	class    [256]uint8 // byte -> column; 0 = byte in no literal
 	stride   int
-	next     []uint16 // state*stride + column -> state
-	firstOut uint16   // states from here on end at least one literal
-	outStart []uint32 // for state-firstOut: range in outs
+	nodes    []acNode
+	rows     []uint16 // row*stride + column -> state
+	outStart []uint32 // by acNode.out-1: range in outs
 	outs     []uint16 // literal numbers
+}
+
+// acNode is a state. With a row, next is its number; without, next is the
+// state after a byte of column col, and any other byte is looked up from
+// state fail.
+type acNode struct {
+	col  uint8 // 0 with a row
+	row  bool
+	next uint16
+	fail uint16
+	out  uint16 // index in outStart + 1; 0 = no literal ends here
 }
 
 func lower(b byte) byte {
@@ -58,6 +73,8 @@ func newAutomaton(literals []string) (*automaton, error) {
 	// Trie.
 	trie := make([]int32, a.stride) // 0 = no edge; the root is never a target
 	ends := [][]uint16{nil}
+	parent := []int32{0}
+	col := []uint8{0} // of the edge from the parent
 	for i, l := range literals {
 		s := 0
 		for j := range len(l) {
@@ -68,6 +85,8 @@ func newAutomaton(literals []string) (*automaton, error) {
 				}
 				trie[e] = int32(len(ends))
 				ends = append(ends, nil)
+				parent = append(parent, int32(s))
+				col = append(col, a.class[l[j]])
 				trie = append(trie, make([]int32, a.stride)...)
 			}
 			s = int(trie[e])
@@ -99,36 +118,49 @@ func newAutomaton(literals []string) (*automaton, error) {
 		}
 	}
 
-	// Renumber: silent states first, and within both parts in the order of
-	// depth, so that the few shallow states where most steps end share
-	// cache lines.
-	num := make([]uint16, n)
-	id := 1 // the root, which is silent, is 0
-	for _, s := range queue {
-		if len(ends[s]) == 0 {
-			num[s] = uint16(id)
-			id++
+	// Number the states along the literals: a state with one edge comes
+	// right before the next one.
+	only := make([]int32, n) // target of the only edge; 0 = none or several
+	onlyCol := make([]uint8, n)
+	branch := make([]bool, n)
+	for i := range parent {
+		switch p := parent[i]; {
+		case i == 0:
+		case only[p] == 0 && !branch[p]:
+			only[p], onlyCol[p] = int32(i), col[i]
+		default:
+			only[p], branch[p] = 0, true
 		}
 	}
-	a.firstOut = uint16(id)
-	for _, s := range queue {
-		if len(ends[s]) > 0 {
+	branch[0] = true
+	num := make([]uint16, n)
+	id := 1
+	for _, s := range queue { // breadth first: heads of chains in order of depth
+		for s != 0 && num[s] == 0 {
 			num[s] = uint16(id)
 			id++
+			s = only[s]
+		}
+	}
+	a.nodes = make([]acNode, n)
+	for s := range n {
+		node := &a.nodes[num[s]]
+		node.fail = num[fail[s]]
+		if branch[s] {
+			node.row, node.next = true, uint16(len(a.rows)/a.stride)
+			for c := range a.stride {
+				a.rows = append(a.rows, num[trie[s*a.stride+c]])
+			}
+		} else if only[s] != 0 {
+			node.col, node.next = onlyCol[s], num[only[s]]
+		}
+		if len(ends[s]) > 0 {
+			node.out = uint16(len(a.outStart) + 1)
 			a.outStart = append(a.outStart, uint32(len(a.outs)))
 			a.outs = append(a.outs, ends[s]...)
 		}
 	}
 	a.outStart = append(a.outStart, uint32(len(a.outs)))
-	if len(literals) == 0 {
-		a.firstOut = 1 // never reached
-	}
-	a.next = make([]uint16, n*a.stride)
-	for s := range n {
-		for c := range a.stride {
-			a.next[int(num[s])*a.stride+c] = num[trie[s*a.stride+c]]
-		}
-	}
 	return a, nil
 }
 
@@ -164,15 +196,27 @@ func (h *hitSet) has(l uint16) bool { return h.bits[l>>6]&(1<<(l&63)) != 0 }
 // scan adds to h every literal that occurs in text. Offsets are relative to
 // text and hold for texts up to 65535 bytes.
 func (a *automaton) scan(text []byte, h *hitSet) {
-	next, stride, first := a.next, uint32(a.stride), a.firstOut
+	nodes, rows, stride := a.nodes, a.rows, uint32(a.stride)
 	var s uint16
 	for i, b := range text {
-		s = next[uint32(s)*stride+uint32(a.class[b])]
-		if s < first {
+		c := a.class[b]
+		n := &nodes[s]
+		for !n.row {
+			if n.col == c && c != 0 {
+				break
+			}
+			n = &nodes[n.fail]
+		}
+		if n.row {
+			s = rows[uint32(n.next)*stride+uint32(c)]
+		} else {
+			s = n.next
+		}
+		o := nodes[s].out
+		if o == 0 {
 			continue
 		}
-		o := s - first
-		for _, l := range a.outs[a.outStart[o]:a.outStart[o+1]] {
+		for _, l := range a.outs[a.outStart[o-1]:a.outStart[o]] {
 			w, m := l>>6, uint64(1)<<(l&63)
 			if h.bits[w]&m == 0 {
 				h.bits[w] |= m
