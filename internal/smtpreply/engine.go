@@ -70,7 +70,7 @@ type scratch struct {
 }
 
 var scratchPool = sync.Pool{New: func() any {
-	return &scratch{masked: make([]byte, 0, maxMasked+512), norm: make([]byte, 0, maxMasked+512)}
+	return &scratch{masked: make([]byte, 0, 2*maxMasked), norm: make([]byte, 0, 2*maxMasked)}
 }}
 
 // template appends the template of p to dst: codes, then the masked text. Of

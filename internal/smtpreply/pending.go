@@ -89,7 +89,7 @@ func (p *Pending) entry(v *Verdict, prov *Provider, masked []byte) *pendingTempl
 	return t
 }
 
-// makeRoom drops a tenth of the templates, those seen longest ago, when p is
+// makeRoom drops a quarter of the templates, those seen longest ago, when p is
 // full. The caller holds p.mu.
 func (p *Pending) makeRoom() {
 	if len(p.m) < p.max {
@@ -102,7 +102,7 @@ func (p *Pending) makeRoom() {
 	slices.SortFunc(all, func(a, b *pendingTemplate) int {
 		return cmp.Or(cmp.Compare(a.last.Load(), b.last.Load()), cmp.Compare(a.t.ID, b.t.ID))
 	})
-	for _, t := range all[:max(1, len(all)/10)] {
+	for _, t := range all[:max(1, len(all)/4)] {
 		delete(p.m, t.t.ID)
 		p.lost++
 	}
