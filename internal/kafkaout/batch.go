@@ -181,3 +181,6 @@ func (h Headers) bytes() []byte {
 	}
 	return h.encoded
 }
+
+// String returns the headers as they are sent, for comparison.
+func (h Headers) String() string { return string(h.encoded) }

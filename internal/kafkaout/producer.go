@@ -237,6 +237,12 @@ func (q *queue) full(limit int) bool {
 	return n == 0 || len(q.batches[n-1].raw) > limit
 }
 
+// MaxValue returns how many bytes a message with this key and these headers may
+// have.
+func (p *Producer) MaxValue(key []byte, headers Headers) int {
+	return p.cfg.MaxMessageBytes - batchHeader - recordSize(key, nil, headers.bytes())
+}
+
 // choose returns the partition of a message. limit is as for full.
 func (w *topicWork) choose(how Partitioner, key []byte, limit int) int {
 	switch {
