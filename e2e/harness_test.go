@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -97,11 +98,37 @@ func startAgent(t *testing.T, config string, env ...string) *agent {
 
 func startAgentFile(t *testing.T, path string, env ...string) *agent {
 	t.Helper()
+	return startCommand(t, func(*exec.Cmd) {}, path, env...)
+}
+
+// startAgentAs starts the agent as an unprivileged user when the tests run as
+// root, who may read everything.
+func startAgentAs(t *testing.T, uid uint32, config string, env ...string) *agent {
+	t.Helper()
+	path := filepath.Join(binDir, "unprivileged.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(config), 0o644))
+	binary(t, "otelcol-pmta")
+	require.NoError(t, os.Chmod(binDir, 0o755))
+	return startCommand(t, func(cmd *exec.Cmd) { runAs(cmd, uid) }, path, env...)
+}
+
+func containsAll(text string, parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			return false
+		}
+	}
+	return true
+}
+
+func startCommand(t *testing.T, prepare func(*exec.Cmd), path string, env ...string) *agent {
+	t.Helper()
 	port := strconv.Itoa(freePort(t))
 	a := &agent{t: t, out: &output{}, done: make(chan struct{}), health: "http://localhost:" + port}
 	a.cmd = exec.Command(binary(t, "otelcol-pmta"), "--config", path)
 	a.cmd.Env = append(append(os.Environ(), "HEALTH_PORT="+port), env...)
 	a.cmd.Stdout, a.cmd.Stderr = a.out, a.out
+	prepare(a.cmd)
 	require.NoError(t, a.cmd.Start())
 	go func() {
 		a.err = a.cmd.Wait()
