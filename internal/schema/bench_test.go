@@ -15,7 +15,9 @@ const benchRecords = 4000
 func benchLogs(b *testing.B) plog.Logs {
 	ld := simulated(b, benchRecords, simulate.DefaultMix)
 	attrs := 0
-	eachRecord(ld, func(_ pcommon.Resource, _ pcommon.InstrumentationScope, lr plog.LogRecord) { attrs += lr.Attributes().Len() })
+	eachRecord(ld, func(_ pcommon.Resource, _ pcommon.InstrumentationScope, lr plog.LogRecord) {
+		attrs += lr.Attributes().Len()
+	})
 	b.ReportMetric(float64(attrs)/benchRecords, "attrs/record")
 	return ld
 }
@@ -70,8 +72,8 @@ func BenchmarkRender(b *testing.B) {
 				r.res.Reset(noAttributes)
 				p := r.plan(lr, false)
 				c := cursor{r: r, lr: lr}
-				c.collect(p)
-				slab.Rebuild(dst.Attributes(), lr.Attributes(), r.moves, r.adds)
+				c.build(p, &slab)
+				r.out.End(dst.Attributes())
 			}
 			b.ReportMetric(float64(r.Misses()), "misses")
 		})

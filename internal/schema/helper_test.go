@@ -2,8 +2,10 @@ package schema
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,7 +93,7 @@ var richMix = simulate.Mix{Delivery: 40, Transient: 15, Bounce: 15, TransientQue
 // classified adds what later processors add, so that no row is left out.
 func classified(lr plog.LogRecord) {
 	m := lr.Attributes()
-	for k, v := range map[string]any{
+	values := map[string]any{
 		"smtp.bounce.category": "recipient_unknown", "smtp.bounce.group": "recipient", "smtp.bounce.type": "hard", "smtp.bounce.owner": "list_hygiene",
 		"smtp.bounce.retryable": false, "smtp.bounce.provider": "gmail", "smtp.bounce.provider_code": "S3150", "smtp.bounce.blocklist": "Spamhaus ZEN",
 		"smtp.bounce.blocklist_object": "ip", "smtp.bounce.auth_mechanism": "dmarc", "smtp.bounce.rule_id": "generic-user-unknown", "smtp.bounce.match": "literal",
@@ -100,8 +102,9 @@ func classified(lr plog.LogRecord) {
 		semconv.PMTAAttempt: int64(3), semconv.PMTAAttemptExact: true, semconv.PMTATimeSent: int64(1549662845000000000),
 		semconv.PMTADimensionPrefix + "stream": "newsletter", "pmta.field.newColumn": "x", "pmta.unparsed.dlvSize": "many",
 		semconv.PMTAFirstAttemptElapsed: 12.5, semconv.PMTALastDeferralCategory: "greylisted", "team": "a",
-	} {
-		if err := m.PutEmpty(k).FromRaw(v); err != nil {
+	}
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		if err := m.PutEmpty(k).FromRaw(values[k]); err != nil {
 			panic(err)
 		}
 	}

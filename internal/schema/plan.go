@@ -161,19 +161,25 @@ const resBase = 1 << 20
 // plan is what is done with records of one shape: one sequence of attribute
 // names, of the record and of its resource, and one record type.
 type plan struct {
+	hash     uint64
 	typ      acct.Type
 	withRes  bool
 	redacted bool
 	keys     []string
 	resKeys  []string
 	ops      []op
-	diag     int // position of pmta.dsn.diag, -1 without
+	values   int   // upper bound of fields
+	diag     int   // position of pmta.dsn.diag, -1 without
+	routing  []int // attributes for the exporter, which no document has
 }
 
-// shapeSlots is how many shapes are kept. Optional columns make some dozens of
-// them; when there are more, a plan is made again, which costs about as much
-// as rendering without plans would.
-const shapeSlots = 512
+// Shapes are kept in buckets of shapeWays, most recent first. Optional columns
+// make some dozens to hundreds of shapes; when there are more than fit, a plan
+// is made again, which costs some microseconds.
+const (
+	shapeWays  = 4
+	shapeSlots = 256 * shapeWays
+)
 
 // fingerprint mixes the ends and lengths of the names, which is most of what
 // tells them apart; a hit is verified.
@@ -198,16 +204,25 @@ func (r *Renderer) plan(lr plog.LogRecord, withRes bool) *plan {
 	typ := typeOf(lr, &r.attrs)
 	h := fingerprint(uint64(typ)+1, &r.attrs)
 	h = fingerprint(h, &r.res)
-	slot := &r.shapes[h%shapeSlots]
-	p := *slot
-	if p != nil && p.typ == typ && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
-		return p
+	bucket := r.shapes[h%(shapeSlots/shapeWays)*shapeWays:][:shapeWays]
+	for i, p := range bucket {
+		if p == nil {
+			break
+		}
+		if p.hash == h && p.typ == typ && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
+			copy(bucket[1:], bucket[:i])
+			bucket[0] = p
+			return p
+		}
 	}
+	p := bucket[shapeWays-1]
 	if p == nil {
 		p = &plan{}
-		*slot = p
 	}
-	r.stats.misses++
+	copy(bucket[1:], bucket)
+	bucket[0] = p
+	r.misses++
+	p.hash = h
 	r.compile(p, typ, withRes)
 	return p
 }
@@ -223,6 +238,8 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 	prog := r.prog
 	p.typ, p.withRes, p.redacted, p.diag = typ, withRes, false, -1
 	p.keys, p.resKeys, p.ops = p.keys[:0], p.resKeys[:0], p.ops[:0]
+	p.routing = p.routing[:0]
+	defer func() { p.values = len(p.ops) }()
 	cands := make([][]candidate, len(prog.fields))
 	consider := func(ts []target, src int) {
 		for _, t := range ts {
@@ -260,8 +277,11 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 			cands[f] = append(cands[f], candidate{target{field: f, rank: -1}, i})
 			continue
 		}
-		if withRes && isRouting(k) && !r.opts.isOTel() {
-			continue
+		if isRouting(k) {
+			p.routing = append(p.routing, i)
+			if withRes {
+				continue
+			}
 		}
 		if f := slices.IndexFunc(prog.families, func(f famTarget) bool { return strings.HasPrefix(k, f.prefix) && len(k) > len(f.prefix) }); f >= 0 {
 			groups[f] = append(groups[f], member{k[len(prog.families[f].prefix):], prog.families[f].conv, i})
@@ -407,7 +427,7 @@ func (o Options) isOTel() bool { return o.Schema == OTel }
 func ownField(s recordSource, name string) bool {
 	switch s {
 	case recTime:
-		return name == "@timestamp" || name == "time"
+		return name != "email.delivery_timestamp"
 	case recObserved, recEventName, recSeverityText, recSeverityNumber, recBody, recTraceID, recSpanID:
 		return true
 	}
@@ -419,7 +439,7 @@ func isRouting(key string) bool { return strings.HasPrefix(key, "com.splunk.") }
 
 // customName is the name of an attribute that the table does not know.
 func (r *Renderer) customName(key string) string {
-	if r.opts.Schema != SplunkCIM {
+	if r.opts.Schema != SplunkCIM || isRouting(key) {
 		return key
 	}
 	if strings.HasPrefix(key, "pmta.") {

@@ -54,6 +54,18 @@ func (r *Renderer) source(src int) pcommon.Value {
 	return r.attrs.Value(src)
 }
 
+// sourceText returns a source as a string; what is none comes as JSON.
+func (r *Renderer) sourceText(src int) string {
+	view := &r.attrs
+	if src >= resBase {
+		view, src = &r.res, src-resBase
+	}
+	if s, ok := view.Text(src); ok {
+		return s
+	}
+	return view.Value(src).AsString()
+}
+
 // text returns a value as a string; what is none comes as JSON.
 func text(v pcommon.Value) string {
 	if v.Type() == pcommon.ValueTypeStr {
@@ -64,17 +76,44 @@ func text(v pcommon.Value) string {
 
 // convert gives the value of an opValue.
 func (c *cursor) convert(o *op, out *value) bool {
-	v := c.r.source(o.src)
+	r := c.r
 	out.kind = isStr
 	switch o.conv {
 	case Same:
-		out.kind, out.raw = isRaw, v
+		out.kind, out.raw = isRaw, r.source(o.src)
+		return true
+	case Address:
+		out.str = unbracket(r.sourceText(o.src), '<', '>')
+		return out.str != ""
+	case Host:
+		out.str = hostOf(r.sourceText(o.src))
+		return out.str != ""
+	case IP:
+		out.str = ipOf(r.sourceText(o.src))
+		return out.str != ""
+	case Bare:
+		out.str = r.sourceText(o.src)
+		if s := out.str; len(s) > 7 && strings.EqualFold(s[:7], "rfc822;") {
+			out.str = s[7:]
+		}
+		return true
+	case MailDate:
+		ns, ok := mailDate(r.sourceText(o.src))
+		out.kind, out.num = isDate, ns
+		return ok
+	case NotMailDate:
+		out.str = r.sourceText(o.src)
+		_, ok := mailDate(out.str)
+		return !ok
+	}
+	v := r.source(o.src)
+	switch o.conv {
 	case Text:
 		if v.Type() != pcommon.ValueTypeInt {
 			out.str = text(v)
 			break
 		}
-		out.str = c.r.keepInt(v.Int())
+		out.str = r.keepInt(v.Int())
 	case List, Addresses:
 		if v.Type() == pcommon.ValueTypeSlice {
 			out.kind, out.raw = isRaw, v
@@ -82,21 +121,6 @@ func (c *cursor) convert(o *op, out *value) bool {
 		}
 		out.kind, out.str = isList, unbracket(text(v), '<', '>')
 		return out.str != ""
-	case Address:
-		out.str = unbracket(text(v), '<', '>')
-		return out.str != ""
-	case Host:
-		out.str = hostOf(text(v))
-		return out.str != ""
-	case IP:
-		out.str = ipOf(text(v))
-		return out.str != ""
-	case Bare:
-		s := text(v)
-		if len(s) > 7 && strings.EqualFold(s[:7], "rfc822;") {
-			s = s[7:]
-		}
-		out.str = s
 	case Nanos, Millis:
 		unit := 1e9
 		if o.conv == Millis {
@@ -125,10 +149,6 @@ func (c *cursor) convert(o *op, out *value) bool {
 		if o.conv == Epoch {
 			out.kind = isEpoch
 		}
-	case MailDate:
-		ns, ok := mailDate(text(v))
-		out.kind, out.num = isDate, ns
-		return ok
 	}
 	return true
 }
@@ -217,7 +237,7 @@ func (c *cursor) body(o *op, out *value) bool {
 // join adds the value of an opAdd to the set.
 func (c *cursor) join(o *op) {
 	r := c.r
-	s := text(r.source(o.src))
+	s := r.sourceText(o.src)
 	switch o.conv {
 	case AddHost:
 		s = hostOf(s)
@@ -246,8 +266,14 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 		case opValue:
 			if o.conv == Same {
 				dst = append(dst, o.json...)
-				dst = appendValue(dst, r.source(o.src))
 				i += int(o.skip)
+				if o.src < resBase {
+					if s, ok := r.attrs.Text(o.src); ok {
+						dst = appendString(dst, s)
+						break
+					}
+				}
+				dst = appendValue(dst, r.source(o.src))
 				break
 			}
 			if !c.convert(o, &val) {
@@ -348,18 +374,19 @@ func appendEpoch(dst []byte, ns int64) []byte {
 	return append(dst, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10))
 }
 
-// collect fills r.moves and r.adds with what AppendJSON would write.
-func (c *cursor) collect(p *plan) {
+// build makes the attributes that AppendJSON would write.
+func (c *cursor) build(p *plan, slab *logslab.Slab) {
 	c.plan = p
 	r := c.r
-	r.moves, r.adds = r.moves[:0], r.adds[:0]
+	b := &r.out
+	slab.Begin(b, p.values)
 	var val value
 	for i := 0; i < len(p.ops); i++ {
 		o := &p.ops[i]
 		switch o.kind {
 		case opValue:
 			if o.move {
-				r.moves = append(r.moves, logslab.Move{Key: o.name, From: o.src})
+				b.Move(o.name, &r.attrs, o.src)
 				i += int(o.skip)
 				break
 			}
@@ -373,14 +400,15 @@ func (c *cursor) collect(p *plan) {
 				i += int(o.skip)
 			}
 		case opConst:
-			a := acct.Attr{Key: o.name, Str: o.value}
-			if o.number {
-				a.Kind = acct.KindInt
-				a.Num, _ = strconv.ParseInt(o.value, 10, 64)
-			} else if o.conv == List {
-				a.Kind = acct.KindStrings
+			switch {
+			case o.number:
+				n, _ := strconv.ParseInt(o.value, 10, 64)
+				b.Attr(&acct.Attr{Key: o.name, Num: n, Kind: acct.KindInt})
+			case o.conv == List:
+				b.Attr(&acct.Attr{Key: o.name, Str: o.value, Kind: acct.KindStrings})
+			default:
+				b.Str(o.name, o.value)
 			}
-			r.adds = append(r.adds, a)
 			i += int(o.skip)
 		case opAdd:
 			c.join(o)
@@ -398,17 +426,36 @@ func (c *cursor) collect(p *plan) {
 			}
 			r.set = r.set[:0]
 			if len(r.text) > from {
-				r.adds = append(r.adds, acct.Attr{Key: o.name, Str: r.kept(from), Kind: acct.KindStrings})
+				b.Attr(&acct.Attr{Key: o.name, Str: r.kept(from), Kind: acct.KindStrings})
 			}
 		}
 	}
 }
 
-// add appends one converted value to r.adds.
+// lateValue is a map, a list or bytes, which is rare, and which a Builder does
+// not make.
+type lateValue struct {
+	key   string
+	value pcommon.Value
+}
+
+// end makes what was built the attributes of m.
+func (r *Renderer) end(m pcommon.Map) {
+	r.out.End(m)
+	for _, l := range r.late {
+		l.value.MoveTo(m.PutEmpty(l.key))
+	}
+	r.late = r.late[:0]
+}
+
+// add adds one converted value to what is being built.
 func (c *cursor) add(o *op, v *value) {
 	r := c.r
 	a := acct.Attr{Key: o.name, Str: v.str}
 	switch v.kind {
+	case isStr:
+		r.out.Str(o.name, v.str)
+		return
 	case isRaw, isOther:
 		switch v.raw.Type() {
 		case pcommon.ValueTypeInt:
@@ -420,8 +467,13 @@ func (c *cursor) add(o *op, v *value) {
 			if v.raw.Bool() {
 				a.Num = 1
 			}
+		case pcommon.ValueTypeStr:
+			a.Str = v.raw.Str()
 		default:
-			a.Str = text(v.raw)
+			cp := pcommon.NewValueEmpty()
+			v.raw.CopyTo(cp)
+			r.late = append(r.late, lateValue{o.name, cp})
+			return
 		}
 	case isList:
 		if strings.IndexByte(v.str, ',') < 0 {
@@ -436,7 +488,7 @@ func (c *cursor) add(o *op, v *value) {
 	case isEpoch:
 		a.Kind, a.Num = acct.KindDouble, int64Bits(float64(v.num/1e6)/1e3)
 	}
-	r.adds = append(r.adds, a)
+	r.out.Attr(&a)
 }
 
 // room makes room for n bytes in r.text without moving what is there, and
@@ -532,18 +584,70 @@ func scale(f, unit float64, out *int64) bool {
 
 // mailDate reads a Date header (RFC 5322), or a date that was rendered before.
 func mailDate(s string) (int64, bool) {
-	t, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", s)
+	if ns, ok := usualDate(s); ok {
+		return ns, true
+	}
+	t, err := mail.ParseDate(s)
 	if err != nil {
-		if t, err = mail.ParseDate(s); err != nil {
-			if t, err = time.Parse(time.RFC3339, s); err != nil {
-				return 0, false
-			}
+		if t, err = time.Parse(time.RFC3339, s); err != nil {
+			return 0, false
 		}
 	}
 	if y := t.Year(); y < 1678 || y > 2261 {
 		return 0, false
 	}
 	return t.UnixNano(), true
+}
+
+// usualDate reads "Sat, 31 Jan 2026 10:00:12 +0000", the form of nearly all.
+func usualDate(s string) (int64, bool) {
+	if len(s) == 30 { // one digit of the day
+		if s[6] != ' ' {
+			return 0, false
+		}
+	} else if len(s) != 31 {
+		return 0, false
+	}
+	ok := s[3] == ',' && s[4] == ' '
+	digits := func(s string) (n int) {
+		for i := range len(s) {
+			c := s[i] - '0'
+			ok = ok && c <= 9
+			n = n*10 + int(c)
+		}
+		return n
+	}
+	day, rest := digits(s[5:len(s)-24]), s[len(s)-24:] // " Jan 2026 10:00:12 +0000"
+	month := strings.Index("JanFebMarAprMayJunJulAugSepOctNovDec", rest[1:4])
+	year, hour, minute, second := digits(rest[5:9]), digits(rest[10:12]), digits(rest[13:15]), digits(rest[16:18])
+	zone := (digits(rest[20:22])*60 + digits(rest[22:24])) * 60
+	if rest[0] != ' ' || rest[4] != ' ' || rest[9] != ' ' || rest[12] != ':' || rest[15] != ':' || rest[18] != ' ' || rest[19] != '+' && rest[19] != '-' {
+		ok = false
+	}
+	if !ok || month%3 != 0 || year < 1970 || year > 2261 || day < 1 || day > 28 && day > daysIn(year, month/3) || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	if rest[19] == '-' {
+		zone = -zone
+	}
+	return (days(year, month/3+1, day)*86400 + int64(hour*3600+minute*60+second-zone)) * 1e9, true
+}
+
+// daysIn returns the days of a month, which counts from 0.
+func daysIn(year, month int) int {
+	if month == 1 && year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+		return 29
+	}
+	return [...]int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}[month]
+}
+
+// days counts the days from 1 January 1970, with years that begin in March,
+// so that the leap day is the last one.
+func days(year, month, day int) int64 {
+	if month <= 2 {
+		year, month = year-1, month+12
+	}
+	return int64(365*year+year/4-year/100+year/400+(153*(month-3)+2)/5+day-1) - 719468
 }
 
 func int64Bits(f float64) int64 { return int64(math.Float64bits(f)) }

@@ -71,14 +71,14 @@ type Renderer struct {
 	opts   Options
 	prog   *program
 	shapes []*plan
-	stats  struct{ misses int }
+	misses int
 
 	attrs, res logslab.View
 	clock      [8]stamp
 	set        []string
-	moves      []logslab.Move
-	adds       []acct.Attr
-	text       []byte // strings of adds; never written twice
+	out        logslab.Builder
+	late       []lateValue
+	text       []byte // strings of attributes; never written twice
 }
 
 // NewRenderer returns a Renderer.
@@ -120,8 +120,8 @@ func (r *Renderer) Render(slab *logslab.Slab, lr plog.LogRecord) {
 	r.res.Reset(noAttributes)
 	p := r.plan(lr, false)
 	c := cursor{r: r, lr: lr}
-	c.collect(p)
-	slab.Rebuild(lr.Attributes(), lr.Attributes(), r.moves, r.adds)
+	c.build(p, slab)
+	r.end(lr.Attributes())
 }
 
 // RenderBody makes the body of lr one map with everything that AppendJSON
@@ -132,21 +132,18 @@ func (r *Renderer) RenderBody(slab *logslab.Slab, resource pcommon.Resource, sco
 	r.res.Reset(resource.Attributes())
 	p := r.plan(lr, true)
 	c := cursor{r: r, lr: lr, scope: scope}
-	c.collect(p)
-	body := lr.Body().SetEmptyMap()
-	slab.Rebuild(body, lr.Attributes(), r.moves, r.adds)
-	r.moves = r.moves[:0]
-	for i := range r.attrs.Len() {
-		if isRouting(r.attrs.Key(i)) {
-			r.moves = append(r.moves, logslab.Move{From: i, Key: r.attrs.Key(i)})
-		}
+	c.build(p, slab)
+	r.end(lr.Body().SetEmptyMap())
+	slab.Begin(&r.out, len(p.routing))
+	for _, i := range p.routing {
+		r.out.Move(r.attrs.Key(i), &r.attrs, i)
 	}
-	slab.Rebuild(lr.Attributes(), lr.Attributes(), r.moves, nil)
+	r.out.End(lr.Attributes())
 }
 
 // Misses returns how many records had a sequence of attribute names that was
 // not in memory.
-func (r *Renderer) Misses() int { return r.stats.misses }
+func (r *Renderer) Misses() int { return r.misses }
 
 var noAttributes = pcommon.NewMap()
 

@@ -55,31 +55,32 @@ type Conv uint8
 
 // The conversions.
 const (
-	Same      Conv = iota // as it is
-	Text                  // number as text
-	List                  // array of one
-	Address               // mail address without angle brackets, empty left out
-	Addresses             // the same as an array of one
-	Host                  // host name without brackets; "unknown" and empty left out
-	IP                    // IP address without brackets; anything else left out
-	Nanos                 // seconds to nanoseconds, integer
-	Millis                // seconds to milliseconds, integer
-	Date                  // nanoseconds since the Unix epoch to a date
-	MailDate              // Date header (RFC 5322) to a date
-	MinusOne              // less one
-	Bare                  // without address type: "rfc822;a@b" to a@b
-	AddHost               // joins a set of distinct hosts, as Host
-	AddIP                 // joins a set of distinct addresses, as IP
-	AddUser               // joins a set of distinct users; not when redacted
-	NewText               // text unless it repeats pmta.dsn.diag
-	Epoch                 // nanoseconds to seconds since the Unix epoch, milliseconds kept
-	Hex                   // trace or span id
+	Same        Conv = iota // as it is
+	Text                    // number as text
+	List                    // array of one
+	Address                 // mail address without angle brackets, empty left out
+	Addresses               // the same as an array of one
+	Host                    // host name without brackets; "unknown" and empty left out
+	IP                      // IP address without brackets; anything else left out
+	Nanos                   // seconds to nanoseconds, integer
+	Millis                  // seconds to milliseconds, integer
+	Date                    // nanoseconds since the Unix epoch to a date
+	MailDate                // Date header (RFC 5322) to a date
+	MinusOne                // less one
+	NotMailDate             // the header itself when it is no date
+	Bare                    // without address type: "rfc822;a@b" to a@b
+	AddHost                 // joins a set of distinct hosts, as Host
+	AddIP                   // joins a set of distinct addresses, as IP
+	AddUser                 // joins a set of distinct users; not when redacted
+	NewText                 // text unless it repeats pmta.dsn.diag
+	Epoch                   // nanoseconds to seconds since the Unix epoch, milliseconds kept
+	Hex                     // trace or span id
 )
 
 var convNotes = [...]string{
 	Same: "", Text: "as text", List: "array", Address: "without `<>`", Addresses: "without `<>`, array",
 	Host: "without `[]`, not `unknown`", IP: "if it is an address", Nanos: "s → ns", Millis: "s → ms", Date: "ns → date",
-	MailDate: "RFC 5322 → date", MinusOne: "− 1", Bare: "without `rfc822;`", AddHost: "one of a set", AddIP: "one of a set",
+	MailDate: "RFC 5322 → date", NotMailDate: "when it is no date", MinusOne: "− 1", Bare: "without `rfc822;`", AddHost: "one of a set", AddIP: "one of a set",
 	AddUser: "one of a set, unless redacted", NewText: "unless it repeats `pmta.dsn.diag`", Epoch: "ns → s", Hex: "",
 }
 
@@ -242,12 +243,12 @@ var rows = []Row{
 	{Attr: semconv.PMTADSNAction, Type: "keyword", Splunk: fs(rank(1, cim("recipient_status", Same)))},
 	{Attr: semconv.SMTPEnhancedStatus, Type: "keyword", ECS: fs(rank(1, kw("event.code", Same)), kw("smtp.enhanced_status", Same)),
 		Splunk: fs(rank(2, cim("status_code", Same)), cim("pmta_enhanced_status", Same))},
-	{Attr: semconv.PMTADSNStatusText, Type: "keyword", ECS: fs(rank(2, kw("event.reason", Same)))},
+	{Attr: semconv.PMTADSNStatusText, Type: "keyword", ECS: fs(rank(1, kw("event.reason", Same)))},
 	{Attr: semconv.PMTADSNDiag, Type: "match_only_text", ECS: fs(rank(1, Field{Name: "message", Type: "match_only_text"}),
 		on(rank(2, Field{Name: "error.message", Type: "match_only_text"}), onFailure)),
 		Splunk: fs(rank(1, cim("message_info", Same)))},
 	str(semconv.PMTADSNDiagType),
-	{Attr: semconv.PMTADSNPMTAAction, Type: "keyword", ECS: fs(rank(1, kw("event.reason", Same)), kw("pmta.dsn.pmta_action", Same))},
+	{Attr: semconv.PMTADSNPMTAAction, Type: "keyword", ECS: fs(rank(2, kw("event.reason", Same)), kw("pmta.dsn.pmta_action", Same))},
 	{Attr: semconv.PMTADSNMTAIP, Type: "ip", ECS: fs(ipf("pmta.dsn.mta_ip"), relIP())},
 	{Attr: semconv.SMTPResponseCode, Type: "long", Kind: acct.KindInt,
 		ECS:    fs(on(kw("error.code", Text), onFailure), Field{Name: "smtp.response.code", Type: "long"}),
@@ -319,7 +320,7 @@ var rows = []Row{
 	{Attr: semconv.EmailSubject, Type: "keyword", ECS: fs(kw("email.subject", Same)), Splunk: fs(cim("subject", Same))},
 	{Attr: semconv.EmailFromAddress, Type: "keyword", ECS: fs(kw("email.from.address", Addresses), relUser()), Splunk: fs(cim("pmta_header_from_address", Address))},
 	{Attr: semconv.EmailReplyToAddress, Type: "keyword", ECS: fs(kw("email.reply_to.address", Addresses), relUser()), Splunk: fs(cim("pmta_header_reply_to_address", Address))},
-	{Attr: semconv.EmailOriginationTimestamp, Type: "keyword", ECS: fs(Field{Name: "email.origination_timestamp", Type: "date", Conv: MailDate}), Splunk: fs(cim("pmta_header_date", Same))},
+	{Attr: semconv.EmailOriginationTimestamp, Type: "keyword", ECS: fs(Field{Name: "email.origination_timestamp", Type: "date", Conv: MailDate}, kw("pmta.header_date", NotMailDate)), Splunk: fs(cim("pmta_header_date", Same))},
 	{Attr: semconv.EmailXMailer, Type: "keyword", ECS: fs(kw("email.x_mailer", Same)), Splunk: fs(cim("pmta_header_x_mailer", Same))},
 	family(semconv.PMTAHeaderPrefix),
 

@@ -1,0 +1,145 @@
+package schema
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+)
+
+// Markdown returns docs/schema.md.
+func Markdown() []byte {
+	var b bytes.Buffer
+	b.WriteString(`<!-- Generated from internal/schema/table.go by go generate. Do not edit. -->
+# Fields in three schemas
+
+A record leaves the agent in one of three schemas:
+
+| schema | names | for |
+|---|---|---|
+| ` + "`otel`" + ` (default) | OpenTelemetry, ` + "`smtp.*`, `pmta.*`" + `; see [fields.md](fields.md) | OTLP, Kafka, Elasticsearch in mapping mode otel |
+| ` + "`ecs`" + ` | Elastic Common Schema ` + ECSVersion + ` | Elasticsearch, Kibana, Elastic Security |
+| ` + "`splunk_cim`" + ` | Splunk CIM, data model Email | Splunk, Splunk Enterprise Security |
+
+What a standard has no field for keeps a name of our own: below ` + "`pmta`" + ` and
+` + "`smtp`" + ` in ECS, with the prefix ` + "`pmta_`" + ` in Splunk. Attributes that are not in
+the tables keep their names; in Splunk dots become underscores.
+An attribute that already has the name of a field of the schema wins.
+` + "`com.splunk.*`" + ` attributes tell the exporter where an event goes and are in no
+document.
+
+Times are UTC. In documents of ` + "`otel`" + ` and ` + "`ecs`" + ` the headers, ARF fields and
+unknown columns, whose names come from the input, are members of one object
+each (` + "`\"pmta.header\": {...}`" + `), which Elasticsearch indexes as flattened.
+
+## What every record has
+
+| | ECS | Splunk CIM |
+|---|---|---|
+`)
+	for i := range rows {
+		row := &rows[i]
+		if row.From != OfRecord || row.record == recConst {
+			continue
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", strings.Trim(row.Attr, "()"), cells(row.ECS), cells(row.Splunk))
+	}
+	b.WriteString("| always the same | " + constants(ECS) + " | " + constants(SplunkCIM) + " |\n")
+	b.WriteString("\n| record type | `event.action` | `event.outcome` | CIM `action` |\n|---|---|---|---|\n")
+	for t, a := range actions {
+		if t > 0 {
+			typ := acct.Type(t)
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", typ, a.ecs, typ.Outcome(), a.cim)
+		}
+	}
+	b.WriteString(`
+CIM prescribes delivered, blocked, quarantined and deleted for ` + "`action`" + `; it has
+no word for a deferral, a receipt, a complaint or a late status.
+
+## Attributes
+
+Type is the type in Elasticsearch: first in ` + "`otel`" + `, then of each ECS field.
+A number in parentheses is the rank where several attributes may fill a field:
+the lowest that has a value wins. Record types after "on" limit a field.
+
+| attribute | type | ECS | Splunk CIM |
+|---|---|---|---|
+`)
+	attributes := func(from Source) {
+		for i := range rows {
+			row := &rows[i]
+			if row.From != from {
+				continue
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", row.Attr, row.Type, cells(row.ECS), cells(row.Splunk))
+		}
+	}
+	attributes(Attribute)
+	b.WriteString(`
+## Attributes whose names depend on the input
+
+| attribute | type | ECS | Splunk CIM |
+|---|---|---|---|
+`)
+	attributes(Family)
+	b.WriteString(`
+## Attributes of the resource
+
+| attribute | type | ECS | Splunk CIM |
+|---|---|---|---|
+`)
+	attributes(ResourceOf)
+	b.WriteString(`
+## Choices that are not obvious
+
+* ` + "`email.sender.address`" + ` is the envelope sender, ` + "`email.from.address`" + ` the From
+  header. They are not the same.
+* ` + "`email.local_id`" + ` is the envelope id, ` + "`email.message_id`" + ` the Message-Id header.
+* ` + "`event.duration`" + ` (ns) and CIM ` + "`delay`" + ` (ms), ` + "`duration`" + ` (s) are the time in queue.
+* ` + "`related.user`" + ` has no address when the record is redacted
+  (` + "`pmta.redaction.key_id`" + `) or the local part is a hash.
+* ` + "`error.*`" + ` appears on b, t, tq and rb only. The code of a success is in
+  ` + "`smtp.response.code`" + `, its text in ` + "`message`" + `.
+* CIM ` + "`status_code`" + ` is the SMTP reply code, or the enhanced status code with
+  ` + "`status_code: dsn`" + `.
+* An address field takes addresses only: "unknown" and host names are left out.
+`)
+	return b.Bytes()
+}
+
+func cells(fields []Field) string {
+	var out []string
+	for _, f := range fields {
+		s := "`" + f.Name + "`"
+		if f.Value != "" {
+			s += " = " + f.Value
+		}
+		if f.Rank > 0 {
+			s += fmt.Sprintf(" (%d)", f.Rank)
+		}
+		if f.Type != "" {
+			s += " " + f.Type
+		}
+		if n := f.Conv.String(); n != "" {
+			s += ", " + n
+		}
+		if w := f.When.String(); w != "" {
+			s += ", on " + w
+		}
+		out = append(out, s)
+	}
+	if len(out) == 0 {
+		return "–"
+	}
+	return strings.Join(out, "<br>")
+}
+
+func constants(s Schema) string {
+	for i := range rows {
+		if rows[i].record == recConst {
+			return cells(rows[i].Fields(s))
+		}
+	}
+	return ""
+}

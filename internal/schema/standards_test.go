@@ -1,0 +1,344 @@
+package schema
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+)
+
+func list(t testing.TB, file string) [][]string {
+	t.Helper()
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comment = '#'
+	lines, err := r.ReadAll()
+	require.NoError(t, err)
+	require.NotEmpty(t, lines)
+	return lines
+}
+
+type ecsField struct {
+	typ   string
+	array bool
+}
+
+func ecsFields(t testing.TB) map[string]ecsField {
+	m := map[string]ecsField{}
+	for _, l := range list(t, "testdata/ecs-"+strings.TrimSuffix(ECSVersion, ".0")+".0.csv") {
+		m[l[0]] = ecsField{l[1], l[2] == "array"}
+	}
+	return m
+}
+
+// Names of our own are allowed below these only.
+func isCustom(name string) bool {
+	return strings.HasPrefix(name, "pmta.") || strings.HasPrefix(name, "smtp.")
+}
+
+func TestTableAgreesWithECS(t *testing.T) {
+	official := ecsFields(t)
+	for name, typ := range FieldTypes(Options{Schema: ECS}) {
+		if isCustom(name) {
+			require.NotContains(t, official, name)
+			continue
+		}
+		if name == "labels.*" {
+			require.Equal(t, "object", official["labels"].typ)
+			continue
+		}
+		f, ok := official[name]
+		require.True(t, ok, "%s is no ECS field", name)
+		require.Equal(t, f.typ, typ, name)
+	}
+}
+
+// No field may be an object and a value at once: Elasticsearch would refuse
+// the template.
+func TestECSNamesDoNotCollide(t *testing.T) {
+	types := FieldTypes(Options{Schema: ECS})
+	for name := range types {
+		for other := range types {
+			require.False(t, strings.HasPrefix(other, name+"."), "%s and %s", name, other)
+		}
+	}
+}
+
+// richRecords are simulated records, half of them with what other processors
+// add.
+func richRecords(t testing.TB) plog.Logs {
+	ld := simulated(t, 800, richMix)
+	n := 0
+	eachRecord(ld, func(_ pcommon.Resource, _ pcommon.InstrumentationScope, lr plog.LogRecord) {
+		if n++; n%2 == 0 {
+			classified(lr)
+		}
+	})
+	return ld
+}
+
+func TestDocumentsAgreeWithECS(t *testing.T) {
+	official := ecsFields(t)
+	types := FieldTypes(Options{Schema: ECS})
+	r := NewRenderer(Options{Schema: ECS})
+	seen := map[string]bool{}
+	eachRecord(richRecords(t), func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+		doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
+		for _, name := range []string{"@timestamp", "event.kind", "event.category", "event.type", "event.action", "event.outcome", "event.dataset", "event.module", "event.id", "ecs.version"} {
+			require.Contains(t, doc, name)
+		}
+		for name, v := range doc {
+			seen[name] = true
+			if name == "site" || name == "team" || strings.HasPrefix(name, "labels.") {
+				continue // the user's own
+			}
+			typ := types[name]
+			if isCustom(name) {
+				require.NotEmpty(t, typ, name)
+			} else {
+				f, ok := official[name]
+				require.True(t, ok, "%s is no ECS field", name)
+				require.Equal(t, f.typ, typ, name)
+				_, isArray := v.([]any)
+				require.Equal(t, f.array, isArray, name)
+			}
+			values, ok := v.([]any)
+			if !ok {
+				values = []any{v}
+			}
+			for _, v := range values {
+				requireType(t, name, typ, v)
+				if s, ok := v.(string); ok && strings.HasSuffix(name, "address") {
+					require.NotContains(t, s, "<", name)
+				}
+			}
+			for i, v := range values {
+				require.NotContains(t, values[:i], v, name)
+			}
+		}
+		if v, ok := lr.Attributes().Get(semconv.PMTAQueueDuration); ok {
+			require.Equal(t, json.Number(time.Duration(v.Double()*1e9).String()), json.Number(durationOf(t, doc["event.duration"])))
+		}
+	})
+	for _, name := range []string{"related.ip", "related.hosts", "related.user", "event.duration", "event.start", "error.message", "destination.ip", "source.ip"} {
+		require.True(t, seen[name], name)
+	}
+}
+
+func durationOf(t testing.TB, v any) string {
+	n, err := v.(json.Number).Int64()
+	require.NoError(t, err)
+	return time.Duration(n).String()
+}
+
+func requireType(t testing.TB, name, typ string, v any) {
+	t.Helper()
+	switch typ {
+	case "keyword", "match_only_text", "wildcard":
+		require.IsType(t, "", v, name)
+		require.NotEmpty(t, v, name)
+	case "ip":
+		_, err := netip.ParseAddr(v.(string))
+		require.NoError(t, err, name)
+	case "date", "date_nanos":
+		_, err := time.Parse(time.RFC3339Nano, v.(string))
+		require.NoError(t, err, name)
+	case "long":
+		_, err := v.(json.Number).Int64()
+		require.NoError(t, err, name)
+	case "double":
+		require.IsType(t, json.Number(""), v, name)
+	case "boolean":
+		require.IsType(t, true, v, name)
+	case "flattened":
+		require.NotEmpty(t, v.(map[string]any), name)
+	default:
+		t.Fatalf("%s has type %q", name, typ)
+	}
+}
+
+type cimField struct {
+	requirement string
+	values      []string
+	number      bool
+}
+
+func cimFields(t testing.TB) map[string]cimField {
+	m := map[string]cimField{}
+	for _, l := range list(t, "testdata/cim-email.csv") {
+		f := cimField{requirement: l[2]}
+		for _, v := range strings.Fields(l[3]) {
+			if v == "number" {
+				f.number = true
+			} else {
+				f.values = append(f.values, v)
+			}
+		}
+		m[l[1]] = f
+	}
+	return m
+}
+
+// beyondEmail are fields that Splunk itself or the CIM has, outside of the
+// data model Email: the event's time and host, and the addresses that src and
+// dest may be made of.
+var beyondEmail = []string{"time", "host", "src_ip", "dest_ip"}
+
+func TestTableAgreesWithCIM(t *testing.T) {
+	model := cimFields(t)
+	given := map[string]bool{}
+	for i := range rows {
+		for _, f := range rows[i].Splunk {
+			given[f.Name] = true
+			if strings.HasPrefix(f.Name, "pmta_") || slices.Contains(beyondEmail, f.Name) {
+				continue
+			}
+			require.Contains(t, model, f.Name)
+		}
+	}
+	for name, f := range model {
+		if f.requirement == "required" {
+			require.True(t, given[name], "%s is required", name)
+		}
+	}
+}
+
+func TestDocumentsAgreeWithCIM(t *testing.T) {
+	model := cimFields(t)
+	for _, dsn := range []bool{false, true} {
+		r := NewRenderer(Options{Schema: SplunkCIM, DSNStatus: dsn})
+		eachRecord(richRecords(t), func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+			doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
+			typ := typeOf(lr, &r.attrs)
+			for name, f := range model {
+				v, ok := doc[name]
+				if !ok {
+					// A queue that failed as a whole has no message, and a
+					// report tells what its author wanted to tell. A bounce
+					// by PowerMTA itself has no peer; only classified
+					// records have a signature; an envelope id is optional.
+					whole := typ == acct.TypeDelivery || typ == acct.TypeBounce || typ == acct.TypeTransient || typ == acct.TypeReceipt
+					if f.requirement == "required" && whole && name != "signature" && name != "internal_message_id" && (typ != acct.TypeBounce || name != "dest" && name != "src") {
+						t.Fatalf("%v has no %s", typ, name)
+					}
+					continue
+				}
+				if f.number {
+					require.IsType(t, json.Number(""), v, name)
+				}
+				if len(f.values) > 0 && (name != "action" || slices.Contains([]acct.Type{acct.TypeDelivery, acct.TypeBounce, acct.TypeRemoteBounce}, typ)) {
+					require.Contains(t, f.values, v, name)
+				}
+			}
+			for name := range doc {
+				if name != "site" && name != "team" && !strings.HasPrefix(name, "pmta_") && !slices.Contains(beyondEmail, name) {
+					require.Contains(t, model, name)
+				}
+				require.NotContains(t, name, ".")
+			}
+			if v, ok := lr.Attributes().Get(semconv.PMTAQueueDuration); ok {
+				ms, err := doc["delay"].(json.Number).Float64()
+				require.NoError(t, err)
+				s, err := doc["duration"].(json.Number).Float64()
+				require.NoError(t, err)
+				require.InDelta(t, v.Double(), s, 1e-9)
+				require.InDelta(t, v.Double()*1000, ms, 0.5)
+			}
+			if v, ok := doc["recipient"]; ok {
+				require.NotContains(t, v, "<")
+				require.Equal(t, json.Number("1"), doc["recipient_count"])
+			}
+			if v, ok := doc["retries"]; ok {
+				require.Equal(t, json.Number("2"), v)
+			}
+		})
+	}
+}
+
+// Attributes rendered in place, and bodies, have what documents have.
+func TestRenderAgreesWithJSON(t *testing.T) {
+	for _, s := range []Schema{ECS, SplunkCIM} {
+		t.Run(s.String(), func(t *testing.T) {
+			ld := richRecords(t)
+			r := NewRenderer(Options{Schema: s})
+			var slab logslab.Slab
+			eachRecord(ld, func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+				lr.Attributes().PutStr("com.splunk.index", "mail")
+				doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
+				flatten(doc)
+
+				inPlace, again, body := plog.NewLogRecord(), plog.NewLogRecord(), plog.NewLogRecord()
+				lr.CopyTo(inPlace)
+				lr.CopyTo(body)
+				r.Render(&slab, inPlace)
+				got := plain(t, inPlace.Attributes())
+				require.Equal(t, "mail", got["com.splunk.index"])
+				delete(got, "com.splunk.index")
+				for k, v := range got {
+					require.Equal(t, doc[k], v, k)
+				}
+				for k := range doc {
+					if _, ok := got[k]; !ok {
+						require.Contains(t, []string{"@timestamp", "event.end", "event.created", "time", "log.level", "message", "message_info",
+							"pmta_event_name", "pmta_severity", "pmta_service_name", "pmta_service_version", "pmta_instance", "host", "pmta_tenant", "site",
+							"service.name", "service.version", "service.node.name", "host.name", "observer.hostname", "observer.version", "organization.id", "pmta.tenant"}, k)
+					}
+				}
+
+				inPlace.CopyTo(again)
+				r.Render(&slab, again)
+				require.Equal(t, plain(t, inPlace.Attributes()), plain(t, again.Attributes()), "rendered twice")
+
+				r.RenderBody(&slab, testResource(), scope, body)
+				require.Equal(t, map[string]any{"com.splunk.index": "mail"}, body.Attributes().AsRaw())
+				require.Equal(t, doc, plain(t, body.Body().Map()))
+			})
+		})
+	}
+}
+
+// plain gives a map as object decodes it, without regard to how numbers are
+// written.
+func plain(t testing.TB, m pcommon.Map) map[string]any {
+	b := appendValue(nil, mapValue(m))
+	out := object(t, b)
+	flatten(out)
+	return out
+}
+
+func mapValue(m pcommon.Map) pcommon.Value {
+	v := pcommon.NewValueMap()
+	m.CopyTo(v.Map())
+	return v
+}
+
+// flatten lifts the members of objects and evens out numbers.
+func flatten(m map[string]any) {
+	for _, k := range slices.Collect(maps.Keys(m)) {
+		switch v := m[k].(type) {
+		case map[string]any:
+			delete(m, k)
+			for n, e := range v {
+				m[k+"."+n] = e
+			}
+		case json.Number:
+			f, _ := v.Float64()
+			m[k] = f
+		}
+	}
+}
