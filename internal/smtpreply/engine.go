@@ -47,6 +47,9 @@ type Verdict struct {
 	MatchedBy  string // provider_code, literal, status, reply or fallback
 	// Runner is the category of the best rule of another category, if any.
 	Runner Category
+	// Cause is, for message_expired, what the reply recorded with it means:
+	// the last deferral. Unclassified when it says nothing.
+	Cause Category
 
 	RulesVersion string
 
@@ -100,7 +103,7 @@ func (e *engine) template(dst []byte, p *parsed) []byte {
 	if len(dst) > 0 && dst[len(dst)-1] != ';' {
 		dst = append(dst, ' ')
 	}
-	dst = e.masker.mask(dst, p.text, p.code)
+	dst = e.masker.mask(dst, p)
 	if n := len(dst); n > 0 && dst[n-1] == ' ' {
 		dst = dst[:n-1]
 	}
@@ -211,7 +214,7 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	}
 	if p.expired && p.origin != originBounceQueue {
 		if cat != MessageExpired {
-			v.Runner = cat // the last deferral, kept as the cause
+			v.Cause = cat
 		}
 		cat = MessageExpired
 		v.RuleID, v.MatchedBy = "status.expired", MatchedStatus

@@ -76,9 +76,10 @@ type masker struct {
 	codes codeGrammar // provider codes that stay
 }
 
-// mask appends the template of text to dst. code is the reply code, 0 for
-// none: the repeated prefixes of a multi-line reply ("550-5.7.1 ") go.
-func (m *masker) mask(dst []byte, text string, code uint16) []byte {
+// mask appends the template of p's text to dst. The repeated prefixes of a
+// multi-line reply ("550-5.7.1 ", and "550 5.7.1 " of the last line) go.
+func (m *masker) mask(dst []byte, p *parsed) []byte {
+	text := p.text
 	if len(text) > headBytes+tailBytes {
 		// Cut between words: half an address would not be masked.
 		head, tail := text[:headBytes], text[len(text)-tailBytes:]
@@ -94,14 +95,14 @@ func (m *masker) mask(dst []byte, text string, code uint16) []byte {
 				break
 			}
 		}
-		dst = m.maskPart(dst, head, code)
+		dst = m.maskPart(dst, head, p)
 		dst = append(dst, " ... "...)
-		return m.maskPart(dst, tail, code)
+		return m.maskPart(dst, tail, p)
 	}
-	return m.maskPart(dst, text, code)
+	return m.maskPart(dst, text, p)
 }
 
-func (m *masker) maskPart(dst []byte, s string, code uint16) []byte {
+func (m *masker) maskPart(dst []byte, s string, p *parsed) []byte {
 	base := len(dst)
 	numAt := -1 // where in dst the number just written begins
 	for i := 0; i < len(s) && len(dst)-base < maxMasked-128; {
@@ -154,6 +155,8 @@ func (m *masker) maskPart(dst []byte, s string, code uint16) []byte {
 		if flags == bDigit {
 			numAt = -1
 			switch {
+			case len(tok) == 3 && p.code != 0 && i < len(s) && s[i] == ' ' && p.repeats(s[start:]):
+				i += 1 + p.enhLen(s[i+1:])
 			case len(tok) >= 5:
 				dst = append(dst, maskNum...)
 			default:
@@ -163,7 +166,7 @@ func (m *masker) maskPart(dst []byte, s string, code uint16) []byte {
 			continue
 		}
 		numAt = -1
-		dst, i = m.token(dst, s, start, i, flags, code)
+		dst, i = m.token(dst, s, start, i, flags, p.code)
 	}
 	for n := len(dst); n > base && dst[n-1] == ' '; n-- {
 		dst = dst[:n-1]

@@ -50,6 +50,30 @@ type parsed struct {
 	// expired: PMTA's own status says that the message timed out; the
 	// reply is then the last deferral.
 	expired bool
+	multi   bool // the first line says that more follow: "550-"
+}
+
+// repeats reports whether s begins with the reply code and, when there is
+// one, the enhanced code of p: the prefix of the last of several lines.
+func (p *parsed) repeats(s string) bool {
+	code, rest, ok := cutCode(s)
+	if !ok || code != p.code || rest == "" {
+		return false
+	}
+	if p.enh.IsZero() {
+		return p.multi
+	}
+	return p.multi || p.enhLen(rest[1:]) > 0
+}
+
+// enhLen is the length of p's enhanced code at the front of s, 0 when it is
+// not there.
+func (p *parsed) enhLen(s string) int {
+	e, rest, ok := cutEnhanced(s, 0)
+	if !ok || e != p.enh {
+		return 0
+	}
+	return len(s) - len(rest)
 }
 
 // class is the reply class: 2, 4, 5, or 0 when nothing says.
@@ -186,6 +210,9 @@ func parse(diag, status string) parsed {
 		if ok {
 			if p.code != 0 && code != p.code {
 				break
+			}
+			if p.code == 0 {
+				p.multi = r != "" && r[0] == '-'
 			}
 			p.code = code
 		} else if p.code != 0 && !p.enh.IsZero() {
