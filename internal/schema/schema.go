@@ -174,3 +174,12 @@ func typeOf(lr plog.LogRecord, attrs *logslab.View) acct.Type {
 	}
 	return acct.TypeUnknown
 }
+
+// Release forgets the last record, whose memory would otherwise stay in use.
+// The Renderer can be used again.
+func (r *Renderer) Release() {
+	r.attrs.Reset(noAttributes)
+	r.res.Reset(noAttributes)
+	clear(r.set[:cap(r.set)])
+	r.set = r.set[:0]
+}
