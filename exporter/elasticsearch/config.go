@@ -214,7 +214,8 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 			return err
 		}
 	}
-	return merged.Unmarshal(c)
+	type plain Config // without this method
+	return merged.Unmarshal((*plain)(c))
 }
 
 // Validate reports every mistake at once, each with its key and the way out.
