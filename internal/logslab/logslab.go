@@ -126,12 +126,17 @@ type Slab struct {
 	strs    []string
 	i64s    []int64
 	f64s    []float64
+	bools   []bool
+	bools   []bool
 	elems   []anyValue
 	arrays  []arrayValue
 	arrPtrs []*arrayValue
 	// HintAttrs is how many attributes the batch is expected to have in all.
 	// It only bounds how much memory one allocation takes.
 	HintAttrs int
+	// Spare is how many attributes SetAttributes leaves room for, so that a
+	// later Append, by whichever component, need not copy the others.
+	Spare int
 }
 
 // A block is at most this many elements, which keeps those of 40 bytes below the
@@ -156,7 +161,7 @@ func (s *Slab) SetAttributes(m pcommon.Map, attrs []acct.Attr) {
 		setSlow(m, attrs)
 		return
 	}
-	kvs := take(&s.kvs, len(attrs), s.HintAttrs)
+	kvs := take(&s.kvs, len(attrs)+s.Spare, s.HintAttrs)[:len(attrs)]
 	for i := range attrs {
 		kvs[i].key = attrs[i].Key
 		s.setValue(&kvs[i].value, &attrs[i])
@@ -242,9 +247,9 @@ func (s *Slab) setValue(v *anyValue, a *acct.Attr) {
 		p[0] = math.Float64frombits(uint64(a.Num))
 		*out = iface{words.f64, unsafe.Pointer(&p[0])}
 	case acct.KindBool:
-		p := new(bool)
-		*p = a.Num != 0
-		*out = iface{words.boolean, unsafe.Pointer(p)}
+		p := take(&s.bools, 1, 32)
+		p[0] = a.Num != 0
+		*out = iface{words.boolean, unsafe.Pointer(&p[0])}
 	case acct.KindStrings:
 		n := strings.Count(a.Str, ",") + 1
 		elems := take(&s.elems, n, s.HintAttrs/4+16)

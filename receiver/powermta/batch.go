@@ -116,7 +116,7 @@ func (b *batch) build(dec *acct.Decoder, src string) int {
 	// A row of the default columns is about 500 bytes and 36 attributes.
 	n := len(src)/400 + 1
 	b.records.EnsureCapacity(n)
-	b.slab = logslab.Slab{HintAttrs: n * 36}
+	b.slab = logslab.Slab{HintAttrs: n * (36 + b.d.r.spare), Spare: b.d.r.spare}
 	b.uids = make([]byte, 0, n*32)
 	b.dec = dec
 	b.counts, b.rejects, b.dropped = [len(recordTypes)]int64{}, nil, 0

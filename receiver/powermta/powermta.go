@@ -35,6 +35,9 @@ type logsReceiver struct {
 	log  *zap.Logger
 	next consumer.Logs
 	opts acct.Options
+	// spare is how many attributes processors may add to a record without a
+	// copy of those it has; 0 where no processor changes records.
+	spare int
 
 	obs       *receiverhelper.ObsReport
 	telemetry *metadata.TelemetryBuilder
@@ -64,6 +67,9 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsR
 			return nil, fmt.Errorf("timezone: %w", err)
 		}
 		r.opts.Location = loc
+	}
+	if next.Capabilities().MutatesData {
+		r.spare = 24 // reply classification and enrichment together
 	}
 	if cfg.DeduplicateStreams.Enabled {
 		r.window = dedup.NewWindow(cfg.DeduplicateStreams.MaxEntries)
