@@ -65,10 +65,6 @@ type Config struct {
 	// the caller at once.
 	RetryOnStatus []int
 
-	// Reject is told of documents that Elasticsearch will never take. Once it
-	// has returned nil they are off the hands of the Client; on an error they
-	// are among what Send returns as pending. It is required.
-	Reject func([]Rejection) error
 	// Observer is told what happens; any of its functions may be nil.
 	Observer Observer
 }
@@ -94,7 +90,7 @@ const (
 	OutcomeCreated      = "created"
 	OutcomeConflict     = "conflict"      // a document with this _id was there already
 	OutcomeFailureStore = "failure_store" // kept by Elasticsearch itself, in the data stream's failure store
-	OutcomeDeadLetter   = "dead_letter"   // handed to Config.Reject
+	OutcomeDeadLetter   = "dead_letter"   // handed to the reject function of Send
 )
 
 // Rejection is a document that Elasticsearch will never take.
@@ -149,9 +145,6 @@ func New(cfg Config) (*Client, error) {
 	if len(cfg.URLs) == 0 {
 		return nil, errors.New("no node given")
 	}
-	if cfg.Reject == nil {
-		return nil, errors.New("no way to reject given")
-	}
 	if cfg.GzipLevel != 0 {
 		if _, err := gzip.NewWriterLevel(io.Discard, cfg.GzipLevel); err != nil {
 			return nil, err
@@ -204,7 +197,10 @@ func (c *Client) Close(ctx context.Context) error { return c.tp.Close(ctx) }
 // ascending order, of those that are neither delivered nor rejected, and then
 // an error that says why; they are to be sent again. It may take some retries
 // and is cut short by ctx.
-func (c *Client) Send(ctx context.Context, b *Batch) (pending []int, err error) {
+//
+// reject is told of documents that Elasticsearch will never take. Once it has
+// returned nil they are off the hands of Send; on an error they stay pending.
+func (c *Client) Send(ctx context.Context, b *Batch, reject func([]Rejection) error) (pending []int, err error) {
 	if b.Len() == 0 {
 		return nil, nil
 	}
@@ -212,7 +208,7 @@ func (c *Client) Send(ctx context.Context, b *Batch) (pending []int, err error) 
 	for i := range idx {
 		idx[i] = i
 	}
-	s := sender{c: c, ctx: ctx, b: b}
+	s := sender{c: c, ctx: ctx, b: b, refuse: reject}
 	s.send(idx)
 	slices.Sort(s.pending)
 	return s.pending, s.err
@@ -223,6 +219,7 @@ type sender struct {
 	c       *Client
 	ctx     context.Context
 	b       *Batch
+	refuse  func([]Rejection) error
 	pending []int
 	err     error
 }
@@ -352,7 +349,7 @@ func (s *sender) reject(rs []Rejection) {
 	for i := range rs {
 		rs[i].Action, rs[i].Document = s.b.Action(rs[i].Position), s.b.Document(rs[i].Position)
 	}
-	if err := s.c.cfg.Reject(rs); err != nil {
+	if err := s.refuse(rs); err != nil {
 		idx := make([]int, len(rs))
 		for i := range rs {
 			idx[i] = rs[i].Position

@@ -29,6 +29,7 @@ const stream = "logs-pmta.acct-default"
 // rig is a client that counts what happens.
 type rig struct {
 	*Client
+	reject    func([]Rejection) error
 	mu        sync.Mutex // guards everything below
 	outcomes  map[string]int
 	rejected  []Rejection
@@ -52,7 +53,7 @@ func newRig(t *testing.T, cfg Config, servers ...*estest.Server) *rig {
 	cfg.RetryOnStatus = []int{429, 500, 502, 503, 504}
 	cfg.Transport = &http.Transport{}
 	t.Cleanup(cfg.Transport.(*http.Transport).CloseIdleConnections)
-	cfg.Reject = func(rs []Rejection) error {
+	r.reject = func(rs []Rejection) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.rejectErr != nil {
@@ -77,6 +78,8 @@ func newRig(t *testing.T, cfg Config, servers ...*estest.Server) *rig {
 	r.Client = c
 	return r
 }
+
+func (r *rig) send(ctx context.Context, b *Batch) ([]int, error) { return r.Send(ctx, b, r.reject) }
 
 // batchOf makes documents with _id and n from..to-1.
 func batchOf(from, to int) *Batch {
@@ -121,7 +124,7 @@ func TestSendCreates(t *testing.T) {
 		t.Run(fmt.Sprint("gzip ", level), func(t *testing.T) {
 			s := estest.New(t)
 			r := newRig(t, Config{GzipLevel: level}, s)
-			pending, err := r.Send(context.Background(), batchOf(0, 100))
+			pending, err := r.send(context.Background(), batchOf(0, 100))
 			require.NoError(t, err)
 			require.Empty(t, pending)
 			requireDocs(t, s, seq(100))
@@ -135,7 +138,7 @@ func TestReplayMakesNoSecondDocument(t *testing.T) {
 	s := estest.New(t)
 	r := newRig(t, Config{GzipLevel: 1}, s)
 	for _, b := range []*Batch{batchOf(0, 60), batchOf(40, 100)} {
-		pending, err := r.Send(context.Background(), b)
+		pending, err := r.send(context.Background(), b)
 		require.NoError(t, err)
 		require.Empty(t, pending)
 	}
@@ -149,7 +152,7 @@ func TestResetAfterAccept(t *testing.T) {
 	s := estest.New(t)
 	s.OnBulk = func(n int) estest.Fault { return estest.Fault{Reset: n == 0} }
 	r := newRig(t, Config{GzipLevel: 1, MaxRetries: 1}, s)
-	pending, err := r.Send(context.Background(), batchOf(0, 50))
+	pending, err := r.send(context.Background(), batchOf(0, 50))
 	require.NoError(t, err)
 	require.Empty(t, pending)
 	requireDocs(t, s, seq(50))
@@ -168,7 +171,7 @@ func TestItemsAreRetriedAlone(t *testing.T) {
 				return nil
 			}
 			r := newRig(t, Config{GzipLevel: 1, MaxRetries: 2}, s)
-			pending, err := r.Send(context.Background(), batchOf(0, 100))
+			pending, err := r.send(context.Background(), batchOf(0, 100))
 			require.NoError(t, err)
 			require.Empty(t, pending)
 			requireDocs(t, s, seq(100))
@@ -188,7 +191,7 @@ func TestRetriesEndAndSayWhatIsLeft(t *testing.T) {
 		return nil
 	}
 	r := newRig(t, Config{MaxRetries: 3}, s)
-	pending, err := r.Send(context.Background(), batchOf(0, 20))
+	pending, err := r.send(context.Background(), batchOf(0, 20))
 	require.EqualError(t, err, "Elasticsearch answers 429 es_rejected_execution_exception: queue full")
 	require.Equal(t, []int{7, 9}, pending)
 	require.Equal(t, 4, s.Bulks())
@@ -209,7 +212,7 @@ func TestWhatIsNotTheDocumentsFaultIsPending(t *testing.T) {
 			s := estest.New(t)
 			s.OnItem = func(estest.Doc, int) *estest.ItemFault { return &f }
 			r := newRig(t, Config{MaxRetries: 3}, s)
-			pending, err := r.Send(context.Background(), batchOf(0, 3))
+			pending, err := r.send(context.Background(), batchOf(0, 3))
 			var se *StatusError
 			require.ErrorAs(t, err, &se)
 			require.Equal(t, f.Status, se.Status)
@@ -230,7 +233,7 @@ func TestMappingErrorsAreRejectedAlone(t *testing.T) {
 		return nil
 	}
 	r := newRig(t, Config{GzipLevel: 1, MaxRetries: 3}, s)
-	pending, err := r.Send(context.Background(), batchOf(0, 10))
+	pending, err := r.send(context.Background(), batchOf(0, 10))
 	require.NoError(t, err)
 	require.Empty(t, pending)
 	require.Len(t, s.Docs(), 9)
@@ -252,7 +255,7 @@ func TestDeadLetterThatCannotBeWrittenKeepsTheDocument(t *testing.T) {
 	}
 	r := newRig(t, Config{}, s)
 	r.rejectErr = errors.New("no space left on device")
-	pending, err := r.Send(context.Background(), batchOf(0, 3))
+	pending, err := r.send(context.Background(), batchOf(0, 3))
 	require.EqualError(t, err, "cannot write the dead letter: no space left on device")
 	require.Equal(t, []int{1}, pending)
 	require.Equal(t, map[string]int{OutcomeCreated: 2}, r.outcomes)
@@ -270,7 +273,7 @@ func TestTooLargeIsSplitDownToOneDocument(t *testing.T) {
 	}
 	s.OnBulk = func(int) estest.Fault { return estest.Fault{MaxBody: 1000} }
 	r := newRig(t, Config{GzipLevel: 1, MaxBytes: 5 << 20}, s)
-	pending, err := r.Send(context.Background(), b)
+	pending, err := r.send(context.Background(), b)
 	require.NoError(t, err)
 	require.Empty(t, pending)
 	want := slices.DeleteFunc(seq(32), func(n int) bool { return n == 21 })
@@ -300,7 +303,7 @@ func TestBadRequestIsSplitDownToOneDocument(t *testing.T) {
 		return estest.Fault{}
 	}
 	r := newRig(t, Config{}, s)
-	pending, err := r.Send(context.Background(), batchOf(0, 8))
+	pending, err := r.send(context.Background(), batchOf(0, 8))
 	require.NoError(t, err)
 	require.Empty(t, pending)
 	requireDocs(t, s, []int{1, 2, 3, 4, 5, 6, 7})
@@ -328,7 +331,7 @@ func TestForeignAnswersKeepEverything(t *testing.T) {
 			s := estest.New(t)
 			s.OnBulk = func(int) estest.Fault { return f }
 			r := newRig(t, Config{}, s)
-			pending, err := r.Send(context.Background(), batchOf(0, 3))
+			pending, err := r.send(context.Background(), batchOf(0, 3))
 			require.Error(t, err)
 			require.Equal(t, seq(3), pending)
 			require.Empty(t, r.rejected)
@@ -351,7 +354,7 @@ func TestWholeRequestIsRetried(t *testing.T) {
 		return estest.Fault{}
 	}
 	r := newRig(t, Config{MaxRetries: 5}, s)
-	pending, err := r.Send(context.Background(), batchOf(0, 5))
+	pending, err := r.send(context.Background(), batchOf(0, 5))
 	require.NoError(t, err)
 	require.Empty(t, pending)
 	requireDocs(t, s, seq(5))
@@ -369,7 +372,7 @@ func TestFailoverToTheNextNode(t *testing.T) {
 	busy.OnBulk = func(int) estest.Fault { return estest.Fault{Status: 503} }
 	r := newRig(t, Config{URLs: []*url.URL{down}, GzipLevel: 1, Timeout: 10 * time.Second}, busy, up)
 	for i := range 6 {
-		pending, err := r.Send(context.Background(), batchOf(i*10, i*10+10))
+		pending, err := r.send(context.Background(), batchOf(i*10, i*10+10))
 		require.NoError(t, err)
 		require.Empty(t, pending)
 	}
@@ -388,7 +391,7 @@ func TestEveryNodeDown(t *testing.T) {
 		s.Close()
 	}
 	r := newRig(t, Config{URLs: urls, MaxRetries: 2})
-	pending, err := r.Send(context.Background(), batchOf(0, 4))
+	pending, err := r.send(context.Background(), batchOf(0, 4))
 	require.ErrorContains(t, err, "connection refused")
 	require.Equal(t, seq(4), pending)
 	require.Equal(t, []int{0, 0, 0}, r.statuses)
@@ -398,12 +401,12 @@ func TestSlowNodeTimesOut(t *testing.T) {
 	slow, up := estest.New(t), estest.New(t)
 	slow.OnBulk = func(int) estest.Fault { return estest.Fault{Wait: make(chan struct{})} }
 	r := newRig(t, Config{Timeout: 50 * time.Millisecond}, slow)
-	pending, err := r.Send(context.Background(), batchOf(0, 2))
+	pending, err := r.send(context.Background(), batchOf(0, 2))
 	require.ErrorContains(t, err, "no answer within 50ms")
 	require.Equal(t, seq(2), pending)
 
 	r = newRig(t, Config{Timeout: 5 * time.Second}, up)
-	pending, err = r.Send(context.Background(), batchOf(0, 2))
+	pending, err = r.send(context.Background(), batchOf(0, 2))
 	require.NoError(t, err)
 	require.Empty(t, pending)
 }
@@ -413,7 +416,7 @@ func TestContextEndsSend(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.OnBulk = func(int) estest.Fault { cancel(); return estest.Fault{Status: 503} }
 	r := newRig(t, Config{MaxRetries: 1000, InitialInterval: time.Hour, MaxInterval: time.Hour}, s)
-	pending, err := r.Send(ctx, batchOf(0, 2))
+	pending, err := r.send(ctx, batchOf(0, 2))
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, seq(2), pending)
 }
@@ -427,12 +430,12 @@ func TestAuthorization(t *testing.T) {
 		s := estest.New(t)
 		s.Authorization = want
 		r := newRig(t, cfg, s)
-		pending, err := r.Send(context.Background(), batchOf(0, 1))
+		pending, err := r.send(context.Background(), batchOf(0, 1))
 		require.NoError(t, err, want)
 		require.Empty(t, pending)
 
 		r = newRig(t, Config{}, s)
-		_, err = r.Send(context.Background(), batchOf(0, 1))
+		_, err = r.send(context.Background(), batchOf(0, 1))
 		require.ErrorContains(t, err, "check user and password")
 	}
 }
@@ -456,7 +459,7 @@ func TestConcurrentSends(t *testing.T) {
 		wg.Go(func() {
 			for i := range 10 {
 				from := (w*10 + i) * 50
-				pending, err := r.Send(context.Background(), batchOf(from, from+50))
+				pending, err := r.send(context.Background(), batchOf(from, from+50))
 				if err != nil || len(pending) > 0 {
 					t.Errorf("pending %v: %v", pending, err)
 				}
