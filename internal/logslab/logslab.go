@@ -127,7 +127,6 @@ type Slab struct {
 	i64s    []int64
 	f64s    []float64
 	bools   []bool
-	bools   []bool
 	elems   []anyValue
 	arrays  []arrayValue
 	arrPtrs []*arrayValue
