@@ -401,11 +401,12 @@ func splitProto(ld plog.Logs, from, limit int, emit func(doc []byte, from, to in
 	if n == 0 {
 		return nil
 	}
-	if n == 1 || m.LogsSize(ld) <= limit {
-		doc, err := m.MarshalLogs(ld)
-		if err != nil {
-			return err
-		}
+	// Nearly always it fits: asking for the size first would cost more.
+	doc, err := m.MarshalLogs(ld)
+	if err != nil {
+		return err
+	}
+	if n == 1 || len(doc) <= limit {
 		emit(doc, from, from+n)
 		return nil
 	}

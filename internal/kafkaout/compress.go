@@ -62,8 +62,8 @@ func newCodec(kind Compression, level int) (*codec, error) {
 	case LZ4:
 		c.lib = &lz4.Codec{}
 	case Zstd:
-		// The fastest level: on mail logs the default level takes about twice
-		// the time for a tenth fewer bytes.
+		// The fastest level: on mail logs as JSON the default level takes a
+		// sixth to a third more time for 3 % fewer bytes.
 		l := zstd.SpeedFastest
 		if level > 0 {
 			l = zstd.EncoderLevelFromZstd(level)
