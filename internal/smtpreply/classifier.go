@@ -318,7 +318,8 @@ func (s *state) accepted(p *parsed) *Verdict {
 			slots = s.ok[p.code].Load()
 		}
 	}
-	slot := &slots[(uint(p.enh.Subject)*11+uint(p.enh.Detail))%acceptSlots]
+	// The class too: replies with 2.0.0 and with no code alternate in real mail.
+	slot := &slots[(uint(p.enh.Class)*31+uint(p.enh.Subject)*11+uint(p.enh.Detail))%acceptSlots]
 	v := slot.Load()
 	if v != nil && v.enh == p.enh {
 		return v

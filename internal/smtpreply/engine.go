@@ -391,7 +391,7 @@ func (e *engine) find(norm []byte, h *hitSet) {
 // Bounds of the work on one reply that is made to be slow.
 const (
 	maxRegexRuns = 4
-	maxVerified  = 128 // rules whose literals are looked at
+	maxVerified  = 96 // rules whose literals are looked at
 )
 
 // decide verifies the rules whose literals were found, the best one first,

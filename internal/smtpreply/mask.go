@@ -9,13 +9,13 @@ import (
 // Bounds of the work on one reply: only its first headBytes and its last
 // tailBytes are looked at, which keeps even a reply made to be slow under
 // 10 µs. A reason stands in the first lines (most hosts) or in the last one
-// (GMX); of the replies seen, one in seventy is longer than headBytes.
+// (GMX); of real replies, about one in a hundred is longer than both together.
 const (
-	headBytes = 320
+	headBytes = 256
 	tailBytes = 96
 	// maxMasked is the longest masked text; a placeholder may be longer
 	// than what it stands for.
-	maxMasked = 768
+	maxMasked = 640
 )
 
 // Placeholders of a template.

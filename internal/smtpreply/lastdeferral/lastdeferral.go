@@ -18,12 +18,13 @@ const DefaultSize = 200_000
 // chance, once in 2^64.
 type Key uint64
 
-// Ledger maps keys to verdicts. It is bounded: when full, the entry used
+// Ledger maps keys to categories. It is bounded: when full, the entry used
 // longest ago goes. It is safe for concurrent use. An entry costs about 40
-// bytes; verdicts are shared with the classifier's cache.
+// bytes without a pointer among them, so that the garbage collector passes them
+// over.
 type Ledger struct {
 	seed maphash.Seed
-	m    *freelru.ShardedLRU[Key, *smtpreply.Verdict]
+	m    *freelru.ShardedLRU[Key, smtpreply.Category]
 }
 
 // New returns an empty Ledger for size entries, DefaultSize when size is not
@@ -32,7 +33,7 @@ func New(size int) (*Ledger, error) {
 	if size <= 0 {
 		size = DefaultSize
 	}
-	m, err := freelru.NewSharded[Key, *smtpreply.Verdict](uint32(size), func(k Key) uint32 { return uint32(k ^ k>>32) })
+	m, err := freelru.NewSharded[Key, smtpreply.Category](uint32(size), func(k Key) uint32 { return uint32(k ^ k>>32) })
 	if err != nil {
 		return nil, err
 	}
@@ -58,25 +59,22 @@ func writeAddress(h *maphash.Hash, a string) {
 	_ = h.WriteByte(0) // no part runs into the next
 }
 
-// Put remembers v as the last deferral of k.
-func (l *Ledger) Put(k Key, v *smtpreply.Verdict) { l.m.Add(k, v) }
+// Put remembers c as the category of the last deferral of k.
+func (l *Ledger) Put(k Key, c smtpreply.Category) { l.m.Add(k, c) }
 
-// Take returns the last deferral of k and forgets it, nil when there is none:
-// to be called when the message has left the queue, for whatever reason.
-func (l *Ledger) Take(k Key) *smtpreply.Verdict {
-	v, ok := l.m.Get(k)
-	if !ok {
-		return nil
+// Take returns the category of the last deferral of k and forgets it; ok is
+// false when there is none. To be called when the message has left the queue,
+// for whatever reason.
+func (l *Ledger) Take(k Key) (c smtpreply.Category, ok bool) {
+	if c, ok = l.m.Get(k); ok {
+		l.m.Remove(k)
 	}
-	l.m.Remove(k)
-	return v
+	return c, ok
 }
 
-// Get returns the last deferral of k, nil when there is none.
-func (l *Ledger) Get(k Key) *smtpreply.Verdict {
-	v, _ := l.m.Get(k)
-	return v
-}
+// Get returns the category of the last deferral of k; ok is false when there
+// is none.
+func (l *Ledger) Get(k Key) (c smtpreply.Category, ok bool) { return l.m.Get(k) }
 
 // Len returns the number of entries.
 func (l *Ledger) Len() int { return l.m.Len() }
