@@ -68,6 +68,32 @@ func (b *Builder) Attr(a *acct.Attr) {
 	b.n++
 }
 
+// Strings adds an array of strings; list is copied.
+func (b *Builder) Strings(key string, list ...string) {
+	if !layoutKnown {
+		sl := b.slow.PutEmptySlice(key)
+		for _, e := range list {
+			sl.AppendEmpty().SetStr(e)
+		}
+		return
+	}
+	kv := &b.kvs[b.n]
+	kv.key = key
+	b.n++
+	s := b.slab
+	elems := take(&s.elems, len(list), s.HintAttrs/4+16)
+	strs := take(&s.strs, len(list), s.HintAttrs)
+	copy(strs, list)
+	for i := range elems {
+		*(*iface)(unsafe.Pointer(&elems[i].value)) = iface{words.str, unsafe.Pointer(&strs[i])}
+	}
+	arr := take(&s.arrays, 1, s.HintAttrs/16+8)
+	arr[0].values = elems
+	ptr := take(&s.arrPtrs, 1, s.HintAttrs/16+8)
+	ptr[0] = &arr[0]
+	*(*iface)(unsafe.Pointer(&kv.value.value)) = iface{words.array, unsafe.Pointer(&ptr[0])}
+}
+
 // End replaces all attributes of m by those of b.
 func (b *Builder) End(m pcommon.Map) {
 	if !layoutKnown {

@@ -27,7 +27,7 @@ func TestBuilder(t *testing.T) {
 			setSlow(src, attrs)
 			view.Reset(src)
 			add := randomAttrs(r)
-			slab.Begin(&b, len(attrs)+len(add)+1+r.IntN(5))
+			slab.Begin(&b, len(attrs)+len(add)+2+r.IntN(5))
 			for _, i := range r.Perm(len(attrs))[:r.IntN(len(attrs)+1)] {
 				key := fmt.Sprintf("moved.%d", i)
 				v, _ := src.Get(attrs[i].Key)
@@ -43,8 +43,10 @@ func TestBuilder(t *testing.T) {
 				b.Attr(&add[i])
 			}
 			b.Str("text", "value")
+			b.Strings("list", "a,b", "", "c")
 			appendSlow(want, add)
 			want.PutStr("text", "value")
+			require.NoError(t, want.PutEmpty("list").FromRaw([]any{"a,b", "", "c"}))
 			dst := src
 			if n%2 == 0 {
 				dst = pcommon.NewMap()

@@ -49,6 +49,11 @@ func isPlain(s string) bool {
 	}
 	b := unsafe.Slice(unsafe.StringData(s), n)
 	var bad uint64
+	for len(b) > 32 {
+		bad |= special(binary.LittleEndian.Uint64(b)) | special(binary.LittleEndian.Uint64(b[8:])) |
+			special(binary.LittleEndian.Uint64(b[16:])) | special(binary.LittleEndian.Uint64(b[24:]))
+		b = b[32:]
+	}
 	for len(b) > 8 {
 		bad |= special(binary.LittleEndian.Uint64(b))
 		b = b[8:]

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -31,6 +32,7 @@ type outField struct {
 	json []byte // `"name":`
 	set  bool
 	res  bool // below resource in nested documents
+	own  bool // of the record itself: outside of attributes in nested documents
 }
 
 // target is what one source gives to one field.
@@ -63,7 +65,7 @@ func compileProgram(o Options) *program {
 		if !ok {
 			i = len(p.fields)
 			p.byName[name] = i
-			p.fields = append(p.fields, outField{name: name, json: jsonKey(name), res: row.From == ResourceOf})
+			p.fields = append(p.fields, outField{name: name, json: jsonKey(name), res: row.From == ResourceOf, own: row.From == OfRecord})
 		}
 		t.field = i
 		t.record = row.record
@@ -149,6 +151,7 @@ type op struct {
 	skip   uint8
 	move   bool // nothing else reads this attribute as it is
 	number bool // a constant that is a number
+	alone  bool // no alternative to another operation
 	src    int  // attribute, from resBase on of the resource
 	name   string
 	json   []byte
@@ -168,6 +171,7 @@ type plan struct {
 	keys     []string
 	resKeys  []string
 	ops      []op
+	doc      []op  // the same for JSON: what is known already is one piece
 	values   int   // upper bound of fields
 	diag     int   // position of pmta.dsn.diag, -1 without
 	routing  []int // attributes for the exporter, which no document has
@@ -202,6 +206,18 @@ func fingerprint(h uint64, v *logslab.View) uint64 {
 
 func (r *Renderer) plan(lr plog.LogRecord, withRes bool) *plan {
 	typ := typeOf(lr, &r.attrs)
+	// Most records of a type look alike.
+	guess := &r.last[typ]
+	if p := *guess; p != nil && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
+		return p
+	}
+	p := r.find(typ, withRes)
+	*guess = p
+	return p
+}
+
+// find looks among the plans in memory, or makes one.
+func (r *Renderer) find(typ acct.Type, withRes bool) *plan {
 	h := fingerprint(uint64(typ)+1, &r.attrs)
 	h = fingerprint(h, &r.res)
 	bucket := r.shapes[h%(shapeSlots/shapeWays)*shapeWays:][:shapeWays]
@@ -221,6 +237,11 @@ func (r *Renderer) plan(lr plog.LogRecord, withRes bool) *plan {
 	}
 	copy(bucket[1:], bucket)
 	bucket[0] = p
+	for i := range r.last {
+		if r.last[i] == p {
+			r.last[i] = nil // it is about to become another one
+		}
+	}
 	r.misses++
 	p.hash = h
 	r.compile(p, typ, withRes)
@@ -239,7 +260,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 	p.typ, p.withRes, p.redacted, p.diag = typ, withRes, false, -1
 	p.keys, p.resKeys, p.ops = p.keys[:0], p.resKeys[:0], p.ops[:0]
 	p.routing = p.routing[:0]
-	defer func() { p.values = len(p.ops) }()
+	defer p.finish()
 	cands := make([][]candidate, len(prog.fields))
 	consider := func(ts []target, src int) {
 		for _, t := range ts {
@@ -273,7 +294,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 			consider(ts, i)
 			continue
 		}
-		if f, ok := prog.byName[k]; ok && !(r.opts.Nested && prog.fields[f].res) {
+		if f, ok := prog.byName[k]; ok && !(r.opts.Nested && (prog.fields[f].res || prog.fields[f].own)) {
 			cands[f] = append(cands[f], candidate{target{field: f, rank: -1}, i})
 			continue
 		}
@@ -284,7 +305,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 			}
 		}
 		if f := slices.IndexFunc(prog.families, func(f famTarget) bool { return strings.HasPrefix(k, f.prefix) && len(k) > len(f.prefix) }); f >= 0 {
-			groups[f] = append(groups[f], member{k[len(prog.families[f].prefix):], prog.families[f].conv, i})
+			groups[f] = append(groups[f], member{validName(k[len(prog.families[f].prefix):]), prog.families[f].conv, i})
 			continue
 		}
 		others = append(others, member{r.customName(k), Same, i})
@@ -338,20 +359,55 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 		if cs[0].rank < 0 {
 			cs = cs[:1]
 		}
+		// Nothing comes behind what always succeeds.
 		for i, c := range cs {
-			o := op{kind: opValue, conv: c.conv, src: c.src, name: of.name, json: of.json, skip: uint8(len(cs) - 1 - i), record: c.record, value: c.value}
-			switch {
-			case c.value != "":
-				o.kind = opConst
-				_, err := strconv.Atoi(c.value)
-				o.number = err == nil
-			case c.record != recNone:
+			if c.value != "" || c.conv == Same && c.record == recNone || c.record == recAction || c.record == recCIMAction || c.record == recOutcome {
+				cs = cs[:i+1]
+				break
+			}
+		}
+		for i, c := range cs {
+			o := op{kind: opValue, conv: c.conv, src: c.src, name: of.name, json: of.json, skip: uint8(len(cs) - 1 - i), record: c.record, value: c.value, alone: len(cs) == 1}
+			switch c.record {
+			case recNone, recConst:
+			case recAction:
+				o.value = actions[typ].ecs
+			case recCIMAction:
+				o.value = actions[typ].cim
+			case recOutcome:
+				o.value = typ.Outcome()
+			default:
 				o.kind = opRecord
+			}
+			if o.value != "" {
+				o.kind = opConst
+				_, err := strconv.Atoi(o.value)
+				o.number = err == nil
 			}
 			emit(o)
 		}
 	}
+	// Names that a document has in one place, so that none occurs twice.
+	unique := func(taken map[string]bool, name string) string {
+		for taken[name] {
+			name += "_"
+		}
+		taken[name] = true
+		return name
+	}
+	taken := map[string]bool{}
+	for f := range prog.fields {
+		if len(cands[f]) > 0 && !(r.opts.Nested && (prog.fields[f].own || prog.fields[f].res)) {
+			taken[prog.fields[f].name] = true
+		}
+	}
+	for i, g := range groups {
+		if len(g) > 0 && prog.families[i].grouped {
+			taken[strings.TrimSuffix(prog.families[i].name, ".")] = true
+		}
+	}
 	member2 := func(name string, m member) op {
+		name = unique(taken, name)
 		return op{kind: opValue, conv: m.conv, src: m.src, name: name, json: jsonKey(name)}
 	}
 	attributes := func() {
@@ -363,10 +419,11 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 			if ft.grouped {
 				p.ops = append(p.ops, op{kind: opOpen, json: ft.json})
 			}
+			members := map[string]bool{}
 			for _, m := range g {
 				o := member2(ft.name+r.customRest(m.name), m)
 				if ft.grouped {
-					o.json = jsonKey(m.name)
+					o.json = jsonKey(unique(members, m.name))
 				}
 				emit(o)
 			}
@@ -405,8 +462,10 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 	end()
 	open("resource")
 	open("attributes")
+	clear(taken)
 	for f := range prog.fields {
 		if prog.fields[f].res {
+			taken[prog.fields[f].name] = len(cands[f]) > 0
 			field(f)
 		}
 	}
@@ -421,6 +480,34 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 }
 
 func (o Options) isOTel() bool { return o.Schema == OTel }
+
+// finish derives what is left from p.ops.
+func (p *plan) finish() {
+	p.values = len(p.ops)
+	p.doc = p.doc[:0]
+	for _, o := range p.ops {
+		if o.kind != opConst {
+			p.doc = append(p.doc, o)
+			continue
+		}
+		text := slices.Clone(o.json)
+		switch {
+		case o.number:
+			text = append(text, o.value...)
+		case o.conv == List:
+			text = append(appendString(append(text, '['), o.value), ']')
+		default:
+			text = appendString(text, o.value)
+		}
+		text = append(text, ',')
+		if n := len(p.doc) - 1; n >= 0 && o.alone && p.doc[n].kind == opConst && p.doc[n].alone {
+			p.doc[n].json = append(p.doc[n].json, text...)
+			continue
+		}
+		o.json = text
+		p.doc = append(p.doc, o)
+	}
+}
 
 // ownField says that a field repeats what the log record has a place for, so
 // that it is not wanted among its attributes.
@@ -439,6 +526,7 @@ func isRouting(key string) bool { return strings.HasPrefix(key, "com.splunk.") }
 
 // customName is the name of an attribute that the table does not know.
 func (r *Renderer) customName(key string) string {
+	key = validName(key)
 	if r.opts.Schema != SplunkCIM || isRouting(key) {
 		return key
 	}
@@ -446,6 +534,14 @@ func (r *Renderer) customName(key string) string {
 		return customCIM(key)
 	}
 	return strings.ReplaceAll(key, ".", "_")
+}
+
+// validName makes a name UTF-8, as appendString would.
+func validName(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	return string([]rune(name))
 }
 
 func (r *Renderer) customRest(rest string) string {

@@ -198,12 +198,6 @@ func (c *cursor) ofRecord(o *op, out *value) bool {
 	case recScopeVersion:
 		out.str = c.scope.Version()
 		return out.str != ""
-	case recAction:
-		out.str = actions[c.plan.typ].ecs
-	case recCIMAction:
-		out.str = actions[c.plan.typ].cim
-	case recOutcome:
-		out.str = c.plan.typ.Outcome()
 	}
 	return true
 }
@@ -260,17 +254,23 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 	r := c.r
 	dst = append(dst, '{')
 	var val value
-	for i := 0; i < len(p.ops); i++ {
-		o := &p.ops[i]
+	ops := p.doc
+	for i := 0; i < len(ops); i++ {
+		o := &ops[i]
 		switch o.kind {
 		case opValue:
 			if o.conv == Same {
 				dst = append(dst, o.json...)
-				i += int(o.skip)
 				if o.src < resBase {
 					if s, ok := r.attrs.Text(o.src); ok {
-						dst = appendString(dst, s)
-						break
+						if !isPlain(s) {
+							dst = appendEscaped(append(dst, '"'), s)
+							break
+						}
+						dst = append(dst, '"')
+						dst = append(dst, s...)
+						dst = append(dst, '"', ',')
+						continue
 					}
 				}
 				dst = appendValue(dst, r.source(o.src))
@@ -291,15 +291,8 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 			i += int(o.skip)
 		case opConst:
 			dst = append(dst, o.json...)
-			switch {
-			case o.number:
-				dst = append(dst, o.value...)
-			case o.conv == List:
-				dst = append(append(append(dst, '[', '"'), o.value...), '"', ']')
-			default:
-				dst = append(append(append(dst, '"'), o.value...), '"')
-			}
 			i += int(o.skip)
+			continue
 		case opAdd:
 			c.join(o)
 			continue
@@ -405,7 +398,7 @@ func (c *cursor) build(p *plan, slab *logslab.Slab) {
 				n, _ := strconv.ParseInt(o.value, 10, 64)
 				b.Attr(&acct.Attr{Key: o.name, Num: n, Kind: acct.KindInt})
 			case o.conv == List:
-				b.Attr(&acct.Attr{Key: o.name, Str: o.value, Kind: acct.KindStrings})
+				b.Strings(o.name, o.value)
 			default:
 				b.Str(o.name, o.value)
 			}
@@ -413,20 +406,9 @@ func (c *cursor) build(p *plan, slab *logslab.Slab) {
 		case opAdd:
 			c.join(o)
 		case opSet:
-			from := r.room(256)
-			for _, s := range r.set {
-				// A comma would part the value in two; the field that the
-				// value comes from has it all the same.
-				if strings.IndexByte(s, ',') < 0 {
-					if len(r.text) > from {
-						r.text = append(r.text, ',')
-					}
-					r.text = append(r.text, s...)
-				}
-			}
-			r.set = r.set[:0]
-			if len(r.text) > from {
-				b.Attr(&acct.Attr{Key: o.name, Str: r.kept(from), Kind: acct.KindStrings})
+			if len(r.set) > 0 {
+				b.Strings(o.name, r.set...)
+				r.set = r.set[:0]
 			}
 		}
 	}
@@ -476,9 +458,8 @@ func (c *cursor) add(o *op, v *value) {
 			return
 		}
 	case isList:
-		if strings.IndexByte(v.str, ',') < 0 {
-			a.Kind = acct.KindStrings
-		}
+		r.out.Strings(o.name, v.str)
+		return
 	case isInt:
 		a.Kind, a.Num = acct.KindInt, v.num
 	case isDate:

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
@@ -218,4 +219,40 @@ func TestRecordWinsOverResource(t *testing.T) {
 	doc := object(t, NewRenderer(Options{Nested: true}).AppendJSON(nil, res, pcommon.NewInstrumentationScope(), lr))
 	require.Equal(t, map[string]any{"site": "record", "host.name": "record"}, doc["attributes"])
 	require.Equal(t, "resource", doc["resource"].(map[string]any)["attributes"].(map[string]any)["site"])
+}
+
+// Whatever the names are, a document is valid JSON without a key twice, and a
+// record rendered in place has no attribute twice.
+func FuzzNames(f *testing.F) {
+	f.Add("a.b", "a_b", "a.b", "x")
+	f.Add("pmta.header", "pmta.header.x", "pmta.header_", "v")
+	f.Add("pmta.queue", "pmta.queue.name", "pmta_queue", "v")
+	f.Add("labels.x", "pmta.dimension.x", "labels.x_", "v")
+	f.Add("body", "@timestamp", "resource", "v")
+	f.Add("event.action", "action", "pmta.header.", "\xff")
+	f.Fuzz(func(t *testing.T, a, b, c, v string) {
+		for _, o := range variants {
+			lr, res := plog.NewLogRecord(), pcommon.NewResource()
+			lr.SetEventName("pmta.bounce")
+			lr.Body().SetStr(v)
+			for _, k := range []string{a, b, c} {
+				lr.Attributes().PutStr(k, v)
+				res.Attributes().PutStr(k, v)
+			}
+			r := NewRenderer(o)
+			object(t, r.AppendJSON(nil, res, pcommon.NewInstrumentationScope(), lr))
+			var slab logslab.Slab
+			body := plog.NewLogRecord()
+			lr.CopyTo(body)
+			r.RenderBody(&slab, res, pcommon.NewInstrumentationScope(), body)
+			r.Render(&slab, lr)
+			for _, m := range []pcommon.Map{lr.Attributes(), body.Body().Map()} {
+				seen := map[string]bool{}
+				for k := range m.All() {
+					require.False(t, seen[k], "%q twice", k)
+					seen[k] = true
+				}
+			}
+		}
+	})
 }

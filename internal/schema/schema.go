@@ -71,8 +71,10 @@ type Renderer struct {
 	opts   Options
 	prog   *program
 	shapes []*plan
+	last   [acct.TypeRemoteStatus + 1]*plan // by type
 	misses int
 
+	flat       *Renderer // for bodies, when nested
 	attrs, res logslab.View
 	clock      [8]stamp
 	set        []string
@@ -92,7 +94,9 @@ func NewRenderer(o Options) *Renderer {
 // whose names come from the input (pmta.header.*, pmta.arf.*, pmta.field.*,
 // pmta.unparsed.*) are members of one object each ("pmta.header":{...}), so
 // that Elasticsearch can take them as flattened and ksqlDB as a map; in
-// SplunkCIM they are flat as well. No key occurs twice.
+// SplunkCIM they are flat as well. No key occurs twice: where an attribute's
+// name is taken, _ is added to it. Attributes for an exporter (com.splunk.*)
+// are left out.
 //
 // Times: "@timestamp" (RFC 3339, UTC) in OTel and ECS, "time" (seconds since
 // the Unix epoch, with milliseconds) in SplunkCIM. Nothing is allocated but
@@ -125,9 +129,17 @@ func (r *Renderer) Render(slab *logslab.Slab, lr plog.LogRecord) {
 }
 
 // RenderBody makes the body of lr one map with everything that AppendJSON
-// would write, resource and time included, and takes the attributes away but
-// for those of the exporter (com.splunk.*).
+// would write without Nested, resource and time included, and takes the
+// attributes away but for those of the exporter (com.splunk.*).
 func (r *Renderer) RenderBody(slab *logslab.Slab, resource pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+	if r.opts.Nested {
+		// One map has no sections.
+		if r.flat == nil {
+			r.flat = NewRenderer(Options{Schema: r.opts.Schema})
+		}
+		r.flat.RenderBody(slab, resource, scope, lr)
+		return
+	}
 	r.attrs.Reset(lr.Attributes())
 	r.res.Reset(resource.Attributes())
 	p := r.plan(lr, true)
@@ -182,4 +194,7 @@ func (r *Renderer) Release() {
 	r.res.Reset(noAttributes)
 	clear(r.set[:cap(r.set)])
 	r.set = r.set[:0]
+	if r.flat != nil {
+		r.flat.Release()
+	}
 }
