@@ -242,7 +242,8 @@ func (c *Classifier) Pending() *Pending { return c.pending }
 // Classify says what a reply means. A template that was seen before costs no
 // allocation. Only the categories recipient_unknown, recipient_inactive and
 // recipient_domain_invalid are ever hard, and only on a reply that is
-// permanent in both its codes.
+// permanent in both its codes and clear: words that leave some doubt give
+// the category but are soft.
 func (c *Classifier) Classify(in Input) Result {
 	s := c.state.Load()
 	e := s.engine
@@ -318,14 +319,24 @@ func (s *state) accepted(p *parsed) *Verdict {
 			slots = s.ok[p.code].Load()
 		}
 	}
-	// The class too: replies with 2.0.0 and with no code alternate in real mail.
-	slot := &slots[(uint(p.enh.Class)*31+uint(p.enh.Subject)*11+uint(p.enh.Detail))%acceptSlots]
-	v := slot.Load()
-	if v != nil && v.enh == p.enh {
-		return v
+	// A server has its one or two codes, all servers together some dozens: a
+	// slot that another code holds is passed over, as two that take turns in
+	// one would be classified anew each time.
+	home := (uint(p.enh.Class)*31 + uint(p.enh.Subject)*11 + uint(p.enh.Detail)) % acceptSlots
+	slot := &slots[home]
+	for i := range uint(8) {
+		at := &slots[(home+i)%acceptSlots]
+		v := at.Load()
+		if v != nil && v.enh == p.enh {
+			return v
+		}
+		if v == nil {
+			slot = at
+			break
+		}
 	}
 	sc := &scratch{masked: s.engine.template(make([]byte, 0, 32), p)}
-	v = s.engine.classify(p, sc, nil, nil)
+	v := s.engine.classify(p, sc, nil, nil)
 	v.enh = p.enh
 	slot.Store(v)
 	return v

@@ -230,6 +230,10 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	return v
 }
 
+// hardScore is the least score of a rule on words that may make a verdict
+// hard: an address is not given up on phrases that leave some doubt.
+const hardScore = scoreStrong - 4
+
 // finish fills what follows from category and reply class.
 func (e *engine) finish(v *Verdict, c Category, r *rule, p *parsed) {
 	info := &taxonomy[c]
@@ -239,6 +243,9 @@ func (e *engine) finish(v *Verdict, c Category, r *rule, p *parsed) {
 		v.Type, v.Retryable = typeFor(c, 4), retryableFor(c, 5)
 	} else {
 		v.Type, v.Retryable = typeFor(c, class), retryableFor(c, class)
+	}
+	if r != nil && v.Type == TypeHard && r.matched != MatchedStatus && r.score < hardScore {
+		v.Type = TypeSoft
 	}
 	if r != nil && r.set.Retryable != nil && c != Delivered {
 		v.Retryable = *r.set.Retryable

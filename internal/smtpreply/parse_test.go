@@ -99,6 +99,7 @@ func TestTraps(t *testing.T) {
 		{name: "reason in the last line", in: Input{Diag: "554-" + long + " 554 no PTR record"}, want: RDNSHelo},
 		{name: "deleted by hand", in: Input{Diag: "x-pmta;deleted by administrator", DSNStatus: "5.0.0 (undefined status)"}, want: Suppressed, kind: TypeNone},
 		{name: "codes that contradict", in: Input{Diag: "550 4.1.1 no such user"}, want: RecipientUnknown, kind: TypeSoft},
+		{name: "words that leave some doubt", in: Input{Diag: "550 the mailbox you write to cannot be found"}, want: RecipientUnknown, kind: TypeSoft},
 		{name: "glued to the address", in: Input{Diag: "550 bob@mail.example...User unknown"}, want: RecipientUnknown, kind: TypeHard},
 	} {
 		t.Run(c.name, func(t *testing.T) {

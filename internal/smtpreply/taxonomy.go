@@ -52,8 +52,8 @@ const (
 type Info struct {
 	Name  string // stable name, snake case
 	Group string // coarse class for dashboards
-	// Type is the type on a permanent (5xx) reply. On any other reply a
-	// hard category is soft, see [Classifier.Classify].
+	// Type is the type on a permanent (5xx) reply. On any other reply, and
+	// on weak evidence, a hard category is soft, see [Classifier.Classify].
 	Type  string
 	Owner string // who must act: list_hygiene, reputation, content, authentication, infrastructure, recipient, none
 	// Retry says that a later attempt may succeed even after a 5xx.
