@@ -356,3 +356,125 @@ func TestRealKafkaOutage(t *testing.T) {
 	}
 	t.Logf("%d records, %d arrived more than once", total, twice)
 }
+
+const kafkaAgentConfig = `
+receivers:
+  powermta:
+    include: ["${env:LOG_DIR}/**/*.csv"]
+    storage: file_storage
+    instance: e2e
+    timezone: UTC
+    quarantine: {path: "${env:WORK_DIR}/quarantine.jsonl"}
+exporters:
+  kafka:
+    brokers: ["${env:KAFKA}"]
+    logs: {topic: "${env:TOPIC}", encoding: json}
+    producer: {compression: zstd}
+    timeout: 3s
+    retry_on_failure: {initial_interval: 100ms, max_interval: 1s}
+    dead_letter: {path: "${env:WORK_DIR}/dead-letter.jsonl"}
+extensions:
+  file_storage: {directory: "${env:WORK_DIR}/state", create_directory: true}
+  health_check: {endpoint: "localhost:${env:HEALTH_PORT}"}
+service:
+  extensions: [file_storage, health_check]
+  pipelines:
+    logs: {receivers: [powermta], exporters: [kafka]}
+  telemetry: {metrics: {level: none}}
+`
+
+// A simulated day of mail goes through the real agent; both the broker and the
+// agent are killed on the way. Every record is in the topic and equals what
+// pmtalog parse makes of the same files.
+func TestRealKafkaAgent(t *testing.T) {
+	k := startKafka(t)
+	topic := freshTopic(t)
+	k.createTopic(topic, 3)
+	logs, work := t.TempDir(), t.TempDir()
+	simulate := func(seed, records int) {
+		cmd := exec.Command(binary(t, "pmtalog"), "simulate", "--dir", filepath.Join(logs, fmt.Sprint(seed)),
+			"--records", fmt.Sprint(records), "--seed", fmt.Sprint(seed))
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	env := []string{"LOG_DIR=" + logs, "WORK_DIR=" + work, "KAFKA=" + k.addr, "TOPIC=" + topic}
+
+	simulate(1, 15_000)
+	a := startAgent(t, kafkaAgentConfig, env...)
+	a.waitReady()
+	if k.ours() {
+		eventually(t, time.Minute, "the broker stores records", func() bool {
+			segments, _ := filepath.Glob(filepath.Join(k.dir, "data", topic+"-*", "*.log"))
+			for _, s := range segments {
+				if st, err := os.Stat(s); err == nil && st.Size() > 0 {
+					return true
+				}
+			}
+			return false
+		})
+		k.kill()
+	}
+	simulate(2, 15_000)
+	a.kill()
+	a = startAgent(t, kafkaAgentConfig, env...)
+	a.waitReady()
+	simulate(3, 5_000)
+	if k.ours() {
+		k.start()
+	}
+
+	files, err := filepath.Glob(filepath.Join(logs, "*", "*.csv"))
+	require.NoError(t, err)
+	cmd := exec.Command(binary(t, "pmtalog"), append([]string{"parse", "--instance", "e2e", "--timezone", "UTC"}, files...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	require.NoError(t, err, "%s", &stderr)
+	want := map[string]map[string]any{}
+	for line := range bytes.Lines(text) {
+		var doc map[string]any
+		require.NoError(t, json.Unmarshal(line, &doc))
+		want[doc["log.record.uid"].(string)] = doc
+	}
+	require.NotEmpty(t, want)
+
+	got := map[string]map[string]any{}
+	twice := 0
+	eventually(t, 5*time.Minute, "every record is in the topic", func() bool {
+		clear(got)
+		twice = 0
+		for _, m := range k.read(topic, 4*time.Second) {
+			var doc map[string]any
+			require.NoError(t, json.Unmarshal([]byte(m.value), &doc))
+			uid := doc["log.record.uid"].(string)
+			delete(doc, "observed_timestamp") // when it was read, so another time after a crash
+			if was, ok := got[uid]; ok {
+				twice++
+				require.Equal(t, was, doc, "equal uid, other content")
+			}
+			got[uid] = doc
+		}
+		return len(got) >= len(want)
+	})
+	a.stop()
+	require.Len(t, got, len(want))
+	fields := 0
+	for uid, w := range want {
+		g := got[uid]
+		require.NotNil(t, g, "record %s is lost", uid)
+		for name, value := range w {
+			if !strings.HasPrefix(name, "pmta.") && !strings.HasPrefix(name, "smtp.") {
+				continue
+			}
+			other, ok := g[name]
+			if !ok { // members of one object, or a name of the schema: see docs/schema.md
+				continue
+			}
+			require.Equal(t, value, other, "%s of %s", name, uid)
+			fields++
+		}
+	}
+	require.Greater(t, fields, 15*len(want), "records are compared field by field")
+	require.NoFileExists(t, filepath.Join(work, "dead-letter.jsonl"))
+	t.Logf("%d records, %d fields equal, %d arrived more than once", len(want), fields, twice)
+}
