@@ -93,7 +93,8 @@ func TestAppendAndLookup(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var slab Slab
 	at := 0
-	for range 500 {
+	for i := range 500 {
+		slab.Spare = i % 40 // none, not enough, enough
 		attrs := randomAttrs(r)
 		cut := r.IntN(len(attrs) + 1)
 		fast, slow := pcommon.NewMap(), pcommon.NewMap()

@@ -52,7 +52,7 @@ var (
 func createDefaultConfig() component.Config {
 	return &Config{
 		ReloadInterval: 10 * time.Second,
-		CacheSize:      65536,
+		CacheSize:      16384,
 		Unclassified: UnclassifiedConfig{
 			Path:         "/var/lib/otelcol-pmta/unclassified.jsonl",
 			SaveInterval: time.Minute,

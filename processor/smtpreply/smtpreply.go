@@ -41,6 +41,8 @@ type replyProcessor struct {
 type scratch struct {
 	slab   logslab.Slab
 	attrs  []acct.Attr
+	shared map[*smtpreply.Verdict]*logslab.Shared
+	rules  string // version that shared is of
 	counts [64]int64
 	// Where the attributes were found last, see logslab.Lookup.
 	atDiag, atStatus, atText, atServer, atRcptDomain, atQueueDomain, atType, atRcpt, atFrom, atJob int
@@ -54,7 +56,7 @@ func newProcessor(set processor.Settings, cfg *Config) (*replyProcessor, error) 
 		return nil, fmt.Errorf("rules_file: %w", err)
 	}
 	p := &replyProcessor{cfg: cfg, log: set.Logger, classifier: classifier, byCategory: map[smtpreply.Category]metric.MeasurementOption{}}
-	p.scratch.New = func() any { return new(scratch) }
+	p.scratch.New = func() any { return &scratch{shared: map[*smtpreply.Verdict]*logslab.Shared{}} }
 	if cfg.LastDeferral.MaxEntries > 0 {
 		if p.deferrals, err = lastdeferral.New(cfg.LastDeferral.MaxEntries); err != nil {
 			return nil, fmt.Errorf("last_deferral::max_entries: %w", err)
@@ -140,12 +142,15 @@ func (p *replyProcessor) shutdown(context.Context) error {
 func (p *replyProcessor) process(ctx context.Context, ld plog.Logs) (plog.Logs, error) {
 	s := p.scratch.Get().(*scratch)
 	s.slab = logslab.Slab{HintAttrs: ld.LogRecordCount() * 52}
-	version := p.classifier.Version()
+	if version := p.classifier.Version(); version != s.rules || len(s.shared) > maxShared {
+		clear(s.shared)
+		s.rules = version
+	}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			recs := sl.LogRecords()
 			for i := range recs.Len() {
-				p.record(s, recs.At(i).Attributes(), version)
+				p.record(s, recs.At(i).Attributes())
 			}
 		}
 	}
@@ -167,7 +172,7 @@ func text(m pcommon.Map, key string, at *int) string {
 	return ""
 }
 
-func (p *replyProcessor) record(s *scratch, m pcommon.Map, version string) {
+func (p *replyProcessor) record(s *scratch, m pcommon.Map) {
 	in := smtpreply.Input{Diag: text(m, semconv.PMTADSNDiag, &s.atDiag), DSNStatus: text(m, semconv.SMTPEnhancedStatus, &s.atStatus)}
 	if in.Diag == "" && in.DSNStatus == "" {
 		// Without either there may still be a status in words.
@@ -183,54 +188,72 @@ func (p *replyProcessor) record(s *scratch, m pcommon.Map, version string) {
 		in.Rcpt = text(m, semconv.PMTAQueueDomain, &s.atQueueDomain)
 	}
 	res := p.classifier.Classify(in)
-	info := res.Category
-	s.counts[info]++
-
+	s.counts[res.Category]++
+	sh := s.shared[res.Verdict]
+	if sh == nil {
+		sh = logslab.Share(verdictAttrs(res.Verdict, s.rules))
+		s.shared[res.Verdict] = sh
+	}
+	s.slab.AppendShared(m, sh)
 	a := s.attrs[:0]
-	str := func(key, v string) {
-		if v != "" {
-			a = append(a, acct.Attr{Key: key, Str: v})
+	if res.Provider.ID != "" {
+		a = append(a, acct.Attr{Key: semconv.PMTAProvider, Str: res.Provider.ID})
+	}
+	if res.Category != smtpreply.Delivered {
+		if cause := p.remember(s, m, res.Category); cause != "" {
+			a = append(a, acct.Attr{Key: semconv.BounceLastCategory, Str: cause})
 		}
 	}
-	str(semconv.BounceCategory, info.String())
-	str(semconv.BounceGroup, res.Group)
-	str(semconv.BounceType, res.Type)
-	str(semconv.BounceOwner, res.Owner)
+	s.slab.Append(m, a)
+	s.attrs = a
+}
+
+// maxShared bounds how many verdicts have their attributes prepared.
+const maxShared = 4096
+
+// verdictAttrs returns what is the same for all records with one verdict.
+func verdictAttrs(v *smtpreply.Verdict, version string) (a []acct.Attr) {
+	str := func(key, s string) {
+		if s != "" {
+			a = append(a, acct.Attr{Key: key, Str: s})
+		}
+	}
+	str(semconv.BounceCategory, v.Category.String())
+	str(semconv.BounceGroup, v.Group)
+	str(semconv.BounceType, v.Type)
+	str(semconv.BounceOwner, v.Owner)
 	retry := int64(0)
-	if res.Retryable {
+	if v.Retryable {
 		retry = 1
 	}
 	a = append(a, acct.Attr{Key: semconv.BounceRetryable, Num: retry, Kind: acct.KindBool})
-	str(semconv.PMTAProvider, res.Provider.ID)
-	str(semconv.BounceProviderCode, res.ProviderCode)
-	str(semconv.BounceBlocklist, res.Blocklist)
-	str(semconv.BounceBlocklistObject, res.BlocklistObject)
-	str(semconv.BounceAuthMechanism, res.AuthMechanism)
-	str(semconv.ResponseTemplateID, res.TemplateID)
-	str(semconv.LogRecordTemplate, res.Template)
-	str(semconv.BounceRuleID, res.RuleID)
-	str(semconv.BounceMatch, res.MatchedBy)
+	str(semconv.BounceProviderCode, v.ProviderCode)
+	str(semconv.BounceBlocklist, v.Blocklist)
+	str(semconv.BounceBlocklistObject, v.BlocklistObject)
+	str(semconv.BounceAuthMechanism, v.AuthMechanism)
+	str(semconv.ResponseTemplateID, v.TemplateID)
+	str(semconv.LogRecordTemplate, v.Template)
+	str(semconv.BounceRuleID, v.RuleID)
+	str(semconv.BounceMatch, v.MatchedBy)
 	str(semconv.BounceRulesVersion, version)
-	if info != smtpreply.Delivered {
-		str(semconv.ErrorType, info.String())
-		str(semconv.BounceLastCategory, p.remember(s, m, res.Verdict))
+	if v.Category != smtpreply.Delivered {
+		str(semconv.ErrorType, v.Category.String())
 	}
-	s.attrs = a
-	s.slab.Append(m, a)
+	return a
 }
 
 // remember keeps a deferral for the message's later records, and returns the
 // category of the last one for a message that expired.
-func (p *replyProcessor) remember(s *scratch, m pcommon.Map, v *smtpreply.Verdict) string {
+func (p *replyProcessor) remember(s *scratch, m pcommon.Map, c smtpreply.Category) string {
 	if p.deferrals == nil {
 		return ""
 	}
 	switch typ := text(m, semconv.PMTARecordType, &s.atType); {
 	case typ == "t":
-		p.deferrals.Put(p.messageKey(s, m), v)
-	case typ == "b" && v.Category == smtpreply.MessageExpired:
-		if last := p.deferrals.Take(p.messageKey(s, m)); last != nil {
-			return last.Category.String()
+		p.deferrals.Put(p.messageKey(s, m), c)
+	case typ == "b" && c == smtpreply.MessageExpired:
+		if last, ok := p.deferrals.Take(p.messageKey(s, m)); ok {
+			return last.String()
 		}
 	}
 	return ""

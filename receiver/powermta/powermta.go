@@ -69,7 +69,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsR
 		r.opts.Location = loc
 	}
 	if next.Capabilities().MutatesData {
-		r.spare = 24 // reply classification and enrichment together
+		r.spare = 20 // reply classification and enrichment together
 	}
 	if cfg.DeduplicateStreams.Enabled {
 		r.window = dedup.NewWindow(cfg.DeduplicateStreams.MaxEntries)
