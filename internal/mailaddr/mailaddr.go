@@ -63,11 +63,15 @@ func Decode(local, rcpt string) Encoded {
 	if strings.IndexByte(local, '=') < 0 {
 		return Encoded{Inner: local}
 	}
-	if e, ok := decodeBATV(local); ok {
-		return e
-	}
-	if e, ok := decodeSRS(local); ok {
-		return e
+	switch local[0] | 0x20 {
+	case 'p', 'm', 'b':
+		if e, ok := decodeBATV(local); ok {
+			return e
+		}
+	case 's':
+		if e, ok := decodeSRS(local); ok {
+			return e
+		}
 	}
 	if e, ok := decodeVERP(local, rcpt); ok {
 		return e
@@ -76,8 +80,11 @@ func Decode(local, rcpt string) Encoded {
 }
 
 func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+	return len(s) >= len(prefix) && equalFold(s[:len(prefix)], prefix)
 }
+
+// equalFold is strings.EqualFold; most of what is compared is equal.
+func equalFold(a, b string) bool { return a == b || strings.EqualFold(a, b) }
 
 func decodeBATV(local string) (Encoded, bool) {
 	at := func(start, end int) (Encoded, bool) {
@@ -176,7 +183,7 @@ func decodeVERP(local, rcpt string) (Encoded, bool) {
 		// local = prefix sep rl = rd
 		eq := len(local) - len(rd) - 1
 		if start := eq - len(rl); start >= 0 && local[eq] == '=' &&
-			strings.EqualFold(local[eq+1:], rd) && strings.EqualFold(local[start:eq], rl) &&
+			equalFold(local[eq+1:], rd) && equalFold(local[start:eq], rl) &&
 			(start == 0 || !isAlnum(local[start-1])) {
 			return verpAt(local, start, eq), true
 		}

@@ -14,9 +14,9 @@ const (
 	// around it, domain in lower case. String. Example: "news@example.com" of
 	// "news-ann=example.net@example.com".
 	PMTAOrigBase = "pmta.orig.base"
-	// PMTAOrigForms names what was taken off, from the outside in. String
-	// array of "verp", "batv", "srs0", "srs1".
-	PMTAOrigForms = "pmta.orig.forms"
+	// PMTAOrigForm names what was taken off: verp, batv, srs0 or srs1, or
+	// several from the outside in. String. Example: "batv+verp".
+	PMTAOrigForm = "pmta.orig.form"
 	// PMTADimensionPrefix comes before the name of a label of the user's
 	// dimension table. String. Example: "pmta.dimension.stream".
 	PMTADimensionPrefix = "pmta.dimension."

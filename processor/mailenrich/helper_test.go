@@ -53,6 +53,7 @@ type batches struct {
 	recs  plog.LogRecordSlice
 	lines string
 	orig  bool // log.record.original
+	spare int  // room for more attributes, see logslab.Slab
 }
 
 func (b *batches) Record(r *acct.Record) {
@@ -60,7 +61,7 @@ func (b *batches) Record(r *acct.Record) {
 		l := plog.NewLogs()
 		b.out = append(b.out, l)
 		b.recs = l.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
-		b.slab = logslab.Slab{HintAttrs: 40 * min(b.size, 1000)}
+		b.slab = logslab.Slab{HintAttrs: 40 * min(b.size, 1000), Spare: b.spare}
 	}
 	lr := b.recs.AppendEmpty()
 	lr.SetTimestamp(pcommon.Timestamp(r.Time))

@@ -291,9 +291,14 @@ func (w *worker) record(lr plog.LogRecord) {
 
 // domains brings domains to one spelling and adds the other.
 func (w *worker) domains(rcpt, orig string) {
-	w.oneDomain(fRcptDomain, fRcptDomainU, rcpt)
+	// Mostly the queue is that of the recipient's domain.
+	if q := w.str(fQueueDomain); q != "" && (q != w.str(fRcptDomain) || !mailaddr.Canonical(q)) {
+		w.oneDomain(fQueueDomain, fQueueDomainU, "")
+		w.oneDomain(fRcptDomain, fRcptDomainU, rcpt)
+	} else if q == "" {
+		w.oneDomain(fRcptDomain, fRcptDomainU, rcpt)
+	}
 	w.oneDomain(fOrigDomain, fOrigDomainU, orig)
-	w.oneDomain(fQueueDomain, fQueueDomainU, "")
 }
 
 func (w *worker) oneDomain(f, unicode field, addr string) {
@@ -325,8 +330,8 @@ func (w *worker) oneDomain(f, unicode field, addr string) {
 	}
 }
 
-// forms joins the names of forms. There are few combinations.
-func (w *worker) forms(s *mailaddr.Sender) string {
+// formNames joins the names of forms.
+func formNames(s *mailaddr.Sender) string {
 	if s.Forms[1] == mailaddr.Plain {
 		return s.Forms[0].String()
 	}
@@ -336,19 +341,19 @@ func (w *worker) forms(s *mailaddr.Sender) string {
 			names = append(names, f.String())
 		}
 	}
-	return strings.Join(names, ",")
+	return strings.Join(names, "+")
 }
 
 // sender finds the base of an encoded sender; its Local is "" when there is
 // none to add.
 func (w *worker) sender(orig, rcpt string) (s mailaddr.Sender) {
-	if w.s.at[fForms] >= 0 || strings.IndexByte(orig, '=') < 0 {
+	if w.s.at[fForm] >= 0 || strings.IndexByte(orig, '=') < 0 {
 		return s
 	}
 	if s = mailaddr.Resolve(orig, rcpt); s.Plain() {
 		return mailaddr.Sender{}
 	}
-	w.add(fForms, acct.Attr{Str: w.forms(&s), Kind: acct.KindStrings})
+	w.addStr(fForm, formNames(&s))
 	return s
 }
 

@@ -46,7 +46,7 @@ const (
 	fOrigDomainU
 	fQueueDomainU
 	fBase
-	fForms
+	fForm
 	fAttempt
 	fExact
 	fElapsed
@@ -70,7 +70,7 @@ var fieldNames = [numFields]string{
 	fHmxRcpt: semconv.PMTAHeaderPrefix + "x_hmxmroriginalrecipient", fARFRcpt: semconv.PMTAARFPrefix + "original_rcpt_to",
 	fOriginal:    semconv.LogRecordOriginal,
 	fRcptDomainU: semconv.PMTARcptDomainUnicode, fOrigDomainU: semconv.PMTAOrigDomainUnicode, fQueueDomainU: semconv.PMTAQueueDomainUnicode,
-	fBase: semconv.PMTAOrigBase, fForms: semconv.PMTAOrigForms, fAttempt: semconv.PMTAAttempt, fExact: semconv.PMTAAttemptExact,
+	fBase: semconv.PMTAOrigBase, fForm: semconv.PMTAOrigForm, fAttempt: semconv.PMTAAttempt, fExact: semconv.PMTAAttemptExact,
 	fElapsed: semconv.PMTAFirstAttemptElapsed, fLastDeferral: semconv.PMTALastDeferralCategory, fRepaired: semconv.PMTARepaired,
 	fMatch: semconv.PMTARepairMatch, fTimeSent: semconv.PMTATimeSent, fKeyID: semconv.PMTARedactionKeyID,
 }
