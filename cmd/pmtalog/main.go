@@ -104,12 +104,24 @@ func parseFlags(f *flag.FlagSet, args []string, std stdio) (code int, ok bool) {
 			f.SetOutput(std.out)
 		}
 	}
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK, false
-	case err != nil:
-		return exitUsage, false
+	// Flags may stand behind arguments as well: classify "550 ..." --mx HOST.
+	var words []string
+	for rest := args; ; {
+		switch err := f.Parse(rest); {
+		case errors.Is(err, flag.ErrHelp):
+			return exitOK, false
+		case err != nil:
+			return exitUsage, false
+		}
+		used := len(rest) - f.NArg()
+		if f.NArg() == 0 || used > 0 && rest[used-1] == "--" {
+			words = append(words, f.Args()...)
+			break
+		}
+		words = append(words, f.Arg(0))
+		rest = f.Args()[1:]
 	}
+	_ = f.Parse(append([]string{"--"}, words...)) // cannot fail: no flag is left
 	return exitOK, true
 }
 

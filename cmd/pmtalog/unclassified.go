@@ -16,7 +16,7 @@ import (
 const unclassifiedHelp = `Usage: pmtalog unclassified [FLAGS] FILE...
 
 Lists the templates of SMTP replies that no rule fits, the most frequent first. FILE is
-what the agent writes (unclassified_file of the processor smtp_reply), or - for standard
+what the agent writes (unclassified::path of the processor smtp_reply), or - for standard
 input; templates of several files are added up. Samples are masked.
 
 Examples:

@@ -200,7 +200,7 @@ func (p *replyProcessor) record(s *scratch, m pcommon.Map) {
 		a = append(a, acct.Attr{Key: semconv.PMTAProvider, Str: res.Provider.ID})
 	}
 	if res.Category != smtpreply.Delivered {
-		if cause := p.remember(s, m, res.Category); cause != "" {
+		if cause := p.remember(s, m, res.Verdict); cause != "" {
 			a = append(a, acct.Attr{Key: semconv.BounceLastCategory, Str: cause})
 		}
 	}
@@ -244,7 +244,11 @@ func verdictAttrs(v *smtpreply.Verdict, version string) (a []acct.Attr) {
 
 // remember keeps a deferral for the message's later records, and returns the
 // category of the last one for a message that expired.
-func (p *replyProcessor) remember(s *scratch, m pcommon.Map, c smtpreply.Category) string {
+func (p *replyProcessor) remember(s *scratch, m pcommon.Map, v *smtpreply.Verdict) string {
+	c := v.Category
+	if c == smtpreply.MessageExpired && v.Cause != smtpreply.Unclassified {
+		return v.Cause.String() // the record carries its last deferral itself
+	}
 	if p.deferrals == nil {
 		return ""
 	}
