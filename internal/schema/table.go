@@ -229,7 +229,7 @@ var rows = []Row{
 	{Attr: semconv.PMTAOrigDomain, Type: "keyword", Splunk: fs(cim("src_user_domain", Same))},
 	str(semconv.PMTAOrigDomainUnicode),
 	str(semconv.PMTAOrigBase),
-	num(semconv.PMTAOrigForms, "keyword", acct.KindStrings),
+	str(semconv.PMTAOrigForm),
 	{Attr: semconv.PMTARcptDomain, Type: "keyword", ECS: fs(kw("destination.domain", Same), kw("pmta.rcpt.domain", Same)), Splunk: fs(cim("recipient_domain", Same))},
 	str(semconv.PMTARcptDomainUnicode),
 	{Attr: semconv.PMTAOrcpt, Type: "keyword", ECS: fs(kw("pmta.orcpt", Bare)), Splunk: fs(cim("orig_recipient", Bare))},

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver"
@@ -429,7 +430,7 @@ func BenchmarkDecodeToLogs(b *testing.B) {
 	src := simulated(b, 50_000)
 	cfg := createDefaultConfig().(*Config)
 	cfg.Include = []string{"x"}
-	rcv, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, newPipeline(nil))
+	rcv, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, consumertest.NewNop())
 	require.NoError(b, err)
 	d := &fileDecoder{r: rcv, file: fileForBench, resource: map[string]string{"service.name": "pmta"}}
 	reserve := make([]byte, 16<<20) // as the agent has
