@@ -341,5 +341,3 @@ func (s *state) accepted(p *parsed) *Verdict {
 	slot.Store(v)
 	return v
 }
-
-func (v *Verdict) accepts(p *parsed) bool { return v.enh == p.enh }

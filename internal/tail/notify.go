@@ -23,7 +23,6 @@ type notifier struct {
 	written map[string]struct{}
 	changed map[string]struct{} // directories
 	all     bool
-	err     error
 }
 
 func (t *Tailer) startNotify() {
