@@ -153,7 +153,14 @@ type Redactor struct {
 	// The recipient of the record in hand.
 	rcpt, rcptLocal, rcptDomain, rcptHash string
 	touched                               bool
+	numeric                               bool // 16 digits count as a digest
+
+	streak int // recipients in a row that were digests
 }
+
+// hashedStreak is how many recipients in a row have to be digests before 16
+// digits without a letter count as one.
+const hashedStreak = 8
 
 // NewRedactor returns a Redactor for p.
 func (p *Policy) NewRedactor() *Redactor {
@@ -164,12 +171,26 @@ func (p *Policy) NewRedactor() *Redactor {
 	return r
 }
 
-// Begin starts a record. rcpt is its recipient, "" without one. Local parts
-// in it are replaced wherever later texts of the record hold them.
-func (r *Redactor) Begin(rcpt string) {
+// Begin starts a record. rcpt is its recipient, "" without one; its local part
+// is replaced wherever later texts of the record hold it. again says that the
+// record is known to have been redacted before.
+//
+// 16 digits without a letter may be a digest (0.05 % of SipHash digests are
+// like that) or a number. They are taken for a digest when the record was
+// redacted before, or when the recipients of the records before it were all
+// digests: then whoever wrote them has hashed this one, too.
+func (r *Redactor) Begin(rcpt string, again bool) {
 	r.rcpt = strings.Trim(rcpt, "<> ")
 	r.rcptLocal, r.rcptDomain = mailaddr.Split(r.rcpt)
 	r.rcptHash, r.touched = "", false
+	switch {
+	case r.rcptLocal == "" || isNumber(r.rcptLocal):
+	case IsDigest(r.rcptLocal):
+		r.streak = min(r.streak+1, hashedStreak)
+	default:
+		r.streak = 0
+	}
+	r.numeric = again || r.streak >= hashedStreak
 }
 
 // Touched reports whether the record holds local parts that were replaced, or
@@ -193,7 +214,7 @@ func (r *Redactor) hash(local string) string {
 }
 
 func (r *Redactor) compute(local string) string {
-	if r.p.opts.Mode == Keep || r.p.replaced(local) {
+	if r.p.opts.Mode == Keep || r.replaced(local) {
 		return local
 	}
 	if r.p.opts.Mode == Redact {
@@ -228,14 +249,27 @@ func (r *Redactor) compute(local string) string {
 
 // replaced tells whether a local part was replaced before: it is a redaction
 // text or has the shape of a digest.
-func (p *Policy) replaced(local string) bool {
-	return local == DefaultRedaction || p.opts.Mode == Redact && local == p.opts.Redaction || IsDigest(local)
+func (r *Redactor) replaced(local string) bool {
+	return local == DefaultRedaction || r.p.opts.Mode == Redact && local == r.p.opts.Redaction ||
+		IsDigest(local) || r.numeric && isNumber(local)
+}
+
+// isNumber reports whether s is 16 digits.
+func isNumber(s string) bool {
+	if len(s) != 16 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i]-'0' > 9 {
+			return false
+		}
+	}
+	return true
 }
 
 // IsDigest reports whether s has the shape of a digest: 64 or 16 hexadecimal
-// digits, all letters of one case. 16 digits without a letter are not taken
-// for one: that is more likely a number than one of the 0.05 % of digests
-// that have no letter.
+// digits, all letters of one case. 16 digits without a letter are left to
+// [Redactor.Begin].
 func IsDigest(s string) bool {
 	if len(s) != 64 && len(s) != 16 {
 		return false

@@ -119,6 +119,26 @@ func TestIsDigest(t *testing.T) {
 	}
 }
 
+// 16 digits are hashed, unless there is reason to take them for a digest.
+func TestNumbers(t *testing.T) {
+	r := policy(t, Options{Mode: SipHash, Key: []byte("secretkey")})
+	const number, digest = "5957074050791951@example.net", "EB938A2508145899@example.net"
+	apply := func(rcpt string, again bool) string {
+		r.Begin(rcpt, again)
+		return r.Address(rcpt)
+	}
+	require.NotEqual(t, number, apply(number, false))
+	require.Equal(t, number, apply(number, true))
+	for range hashedStreak {
+		require.NotEqual(t, number, apply(number, false))
+		require.Equal(t, digest, apply(digest, false))
+	}
+	require.Equal(t, number, apply(number, false), "all others were digests")
+	require.Equal(t, number, apply(number, false))
+	require.NotEqual(t, "ann@example.net", apply("ann@example.net", false))
+	require.NotEqual(t, number, apply(number, false))
+}
+
 // A policy of redact makes the cases easy to read.
 func TestCases(t *testing.T) {
 	type cases [][2]string
@@ -201,9 +221,9 @@ func TestCases(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := policy(t, Options{Mode: Redact, Redaction: "X"})
 			for _, c := range group.cases {
-				r.Begin(group.rcpt)
+				r.Begin(group.rcpt, false)
 				require.Equal(t, c[1], group.apply(r, c[0]), c[0])
-				r.Begin(r.Address(group.rcpt))
+				r.Begin(r.Address(group.rcpt), false)
 				require.Equal(t, c[1], group.apply(r, c[1]), "a second time")
 			}
 		})
@@ -214,7 +234,7 @@ func TestCases(t *testing.T) {
 func TestOnePseudonym(t *testing.T) {
 	r := policy(t, Options{Mode: SipHash, Key: []byte("secretkey")})
 	const h = "EB938A2508145899" // of port25, see vectors
-	r.Begin("Port25@Example.net")
+	r.Begin("Port25@Example.net", false)
 	require.Equal(t, h+"@Example.net", r.Address("Port25@Example.net"))
 	require.Equal(t, "b-"+h+"=example.net@s.example", r.Sender("b-port25=example.net@s.example"))
 	require.Equal(t, "rfc822;"+h+"@example.net", r.ORCPT("rfc822;PORT25@example.net"))
@@ -224,7 +244,7 @@ func TestOnePseudonym(t *testing.T) {
 
 func TestKeepKeeps(t *testing.T) {
 	r := policy(t, Options{})
-	r.Begin("ann@example.net")
+	r.Begin("ann@example.net", false)
 	for _, f := range []func(string) string{r.Address, r.ORCPT, r.Sender, r.Text} {
 		require.Equal(t, "b-ann=example.net@s.example", f("b-ann=example.net@s.example"))
 	}
@@ -250,12 +270,12 @@ func FuzzText(f *testing.F) {
 		addr := local + "@recipient.example"
 		text := before + addr + after
 		for _, rcpt := range []string{addr, "", "else@other.example"} {
-			r.Begin(rcpt)
+			r.Begin(rcpt, false)
 			got := r.Text(text)
 			if strings.Contains(got, addr) && !strings.Contains(before+"\x00"+after, addr) {
 				t.Fatalf("rcpt %q: %q became %q", rcpt, text, got)
 			}
-			r.Begin(rcpt)
+			r.Begin(rcpt, false)
 			_ = r.Sender(text)
 			_ = r.ORCPT(text)
 			_ = r.Address(text)
@@ -269,7 +289,7 @@ func BenchmarkRedact(b *testing.B) {
 			r := policy(b, Options{Mode: m, Key: []byte("0123456789abcdef")})
 			b.ReportAllocs()
 			for range b.N {
-				r.Begin("ann.lee@example.net")
+				r.Begin("ann.lee@example.net", false)
 				r.Address("ann.lee@example.net")
 				r.Sender("b-7-ann.lee=example.net@s.example")
 				r.Text("550 5.1.1 <ann.lee@example.net>: no such user here")

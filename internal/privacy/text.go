@@ -95,7 +95,7 @@ func (r *Redactor) mayHold(s string) bool {
 // words appends s with the recipient's local part replaced where it is a word
 // of its own.
 func (r *Redactor) words(dst []byte, s string) []byte {
-	if len(r.rcptLocal) < minWord || len(s) < len(r.rcptLocal) || r.p.replaced(r.rcptLocal) {
+	if len(r.rcptLocal) < minWord || len(s) < len(r.rcptLocal) || r.replaced(r.rcptLocal) {
 		return append(dst, s...)
 	}
 	for {

@@ -78,7 +78,7 @@ type PrivacyConfig struct {
 	Redaction string `mapstructure:"redaction"`
 	// Hex is the case of digests: upper (PowerMTA's) or lower.
 	Hex string `mapstructure:"hex"`
-	// Headers lists message headers in which addresses are replaced.
+	// Headers lists more message headers in which addresses are replaced.
 	Headers []string `mapstructure:"headers"`
 	// Attributes lists more attributes in which addresses are replaced.
 	Attributes []string `mapstructure:"attributes"`
@@ -98,10 +98,13 @@ func createDefaultConfig() component.Config {
 		Repair:     RepairConfig{MaxEntries: attribution.DefaultMaxEntries, MaxAge: attribution.DefaultMaxAge},
 		Privacy: PrivacyConfig{
 			Mode: privacy.Keep.String(), KeyEncoding: "text", Redaction: privacy.DefaultRedaction, Hex: "upper", Original: "remove",
-			Headers: []string{"To", "Cc", "Bcc", "Delivered-To", "X-Original-To", "X-HmXmrOriginalRecipient", "Return-Path", "List-Unsubscribe"},
 		},
 	}
 }
+
+// recipientHeaders are headers that name recipients; addresses in them are
+// replaced whatever Headers lists.
+var recipientHeaders = []string{"To", "Cc", "Bcc", "Delivered-To", "Envelope-To", "X-Original-To", "X-HmXmrOriginalRecipient", "Return-Path", "List-Unsubscribe"}
 
 // maxKeyFile bounds what is read for a key.
 const maxKeyFile = 4096

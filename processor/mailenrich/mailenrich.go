@@ -47,7 +47,7 @@ func newProcessor(set processor.Settings, cfg *Config) (*enricher, error) {
 	if p.policy, err = cfg.Privacy.policy(); err != nil {
 		return nil, err
 	}
-	for _, h := range cfg.Privacy.Headers {
+	for _, h := range append(recipientHeaders[:len(recipientHeaders):len(recipientHeaders)], cfg.Privacy.Headers...) {
 		for _, name := range headerAttributes(snake(h)) {
 			p.textNames[name] = true
 		}
@@ -753,7 +753,7 @@ func (w *worker) replace(lr plog.LogRecord, rcpt, orig string, base mailaddr.Sen
 	if known == "" {
 		known = strings.Trim(w.str(fHmxRcpt), "<> ")
 	}
-	r.Begin(known)
+	r.Begin(known, w.s.at[fKeyID] >= 0)
 	set := func(at int, have, now string) {
 		if now != have {
 			w.slab.SetStr(&w.v, at, now)
