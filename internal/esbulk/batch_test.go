@@ -78,6 +78,9 @@ func TestParseItems(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, items)
 
+	_, err = parseItems([]byte(`{"errors":false,"items":[{"create":{"result":"created"}}]}`), 1)
+	require.ErrorContains(t, err, "an item is without status")
+
 	items, err = parseItems([]byte(`{"errors":true,"items":[{"create":{"status":201,"failure_store":"used"}},{"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"failed to parse","caused_by":{"type":"illegal_argument_exception","reason":"'x' is not an IP string literal."}}}}]}`), 2)
 	require.NoError(t, err)
 	require.Equal(t, stored, judge(items[0]))

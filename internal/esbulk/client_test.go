@@ -261,6 +261,22 @@ func TestDeadLetterThatCannotBeWrittenKeepsTheDocument(t *testing.T) {
 	require.Equal(t, map[string]int{OutcomeCreated: 2}, r.outcomes)
 }
 
+// What is left for different reasons comes back in order.
+func TestPendingIsInOrder(t *testing.T) {
+	s := estest.New(t)
+	s.OnItem = func(d estest.Doc, _ int) *estest.ItemFault {
+		if number(t, d.Source)%2 == 0 {
+			return &estest.ItemFault{Status: 429, Type: "es_rejected_execution_exception", Reason: "queue full"}
+		}
+		return &estest.ItemFault{Status: 400, Type: "document_parsing_exception", Reason: "x"}
+	}
+	r := newRig(t, Config{}, s)
+	r.rejectErr = errors.New("no space left on device")
+	pending, err := r.send(context.Background(), batchOf(0, 6))
+	require.Error(t, err)
+	require.Equal(t, seq(6), pending)
+}
+
 func TestTooLargeIsSplitDownToOneDocument(t *testing.T) {
 	s := estest.New(t)
 	b := &Batch{}
