@@ -55,6 +55,7 @@ func TestEveryRecordOnceInEveryMode(t *testing.T) {
 				require.Less(t, size, 210<<10)
 			}
 			require.Greater(t, s.Bulks(), 3)
+			require.Equal(t, s.Bulks(), s.Gzipped())
 			for _, d := range docs {
 				require.Equal(t, "logs-pmta.acct-default", d.Index)
 				var doc map[string]any
@@ -138,6 +139,8 @@ func TestPartialFailureComesBackAlone(t *testing.T) {
 	var le consumererror.Logs
 	require.ErrorAs(t, err, &le)
 	require.Equal(t, []string{"uid-3", "uid-8"}, uids(le.Data()))
+	require.Equal(t, 1, le.Data().ResourceLogs().Len())
+	require.Equal(t, 1, le.Data().ResourceLogs().At(0).ScopeLogs().Len())
 	name, _ := le.Data().ResourceLogs().At(0).Resource().Attributes().Get("service.name")
 	require.Equal(t, "pmta", name.Str())
 	require.Len(t, s.Docs(), 8)

@@ -172,9 +172,6 @@ func (t target) complete(doc []byte) []byte {
 	if len(tail) == 0 {
 		return doc
 	}
-	last := len(doc) - 1
-	if len(doc) >= 2 && doc[last-1] == '{' && tail[0] == ',' {
-		tail = tail[1:] // an object without members
-	}
-	return append(doc[:last], tail...)
+	// A document is an object that has a time at least.
+	return append(doc[:len(doc)-1], tail...)
 }

@@ -130,6 +130,7 @@ func TestSendCreates(t *testing.T) {
 			requireDocs(t, s, seq(100))
 			require.Equal(t, map[string]int{OutcomeCreated: 100}, r.outcomes)
 			require.Equal(t, 1, s.Bulks())
+			require.Equal(t, min(level, 1), s.Gzipped())
 		})
 	}
 }

@@ -71,6 +71,7 @@ type Server struct {
 	ids      map[string]bool // index, NUL, id
 	attempts map[string]int
 	sizes    []int
+	gzipped  int
 	admin    map[string]json.RawMessage // path -> body as PUT
 	puts     []string                   // paths, in order
 }
@@ -103,6 +104,13 @@ func (s *Server) Sizes() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.sizes)
+}
+
+// Gzipped returns how many bulk requests had a compressed body.
+func (s *Server) Gzipped() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gzipped
 }
 
 // Stored returns what was PUT to a path such as /_index_template/x.
@@ -250,6 +258,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool)
 			return nil, false
 		}
 		in = zr
+		s.mu.Lock()
+		s.gzipped++
+		s.mu.Unlock()
 	default:
 		s.violation(w, "Content-Encoding %q", ce)
 		return nil, false
