@@ -148,7 +148,7 @@ func (m *memory) openStore(ctx context.Context, id component.ID, host component.
 	}
 	ext, ok := host.GetExtensions()[*m.cfg.Storage]
 	if !ok {
-		return fmt.Errorf("storage: extension %q is not there; list it under extensions: and service::extensions:", *m.cfg.Storage)
+		return fmt.Errorf("storage: extension %q is not there; list it under extensions and service::extensions", *m.cfg.Storage)
 	}
 	se, ok := ext.(storage.Extension)
 	if !ok {
