@@ -181,7 +181,7 @@ func (s *Slab) Append(m pcommon.Map, attrs []acct.Attr) {
 	orig := mapOrig(&m)
 	kvs, n := *orig, len(*orig)
 	if cap(kvs)-n < len(attrs) {
-		kvs = take(&s.kvs, n+len(attrs), s.HintAttrs)
+		kvs = take(&s.kvs, n+len(attrs)+s.Spare, s.HintAttrs)[:n+len(attrs)]
 		copy(kvs, *orig)
 	} else {
 		kvs = kvs[:n+len(attrs)]

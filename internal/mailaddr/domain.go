@@ -1,8 +1,10 @@
 package mailaddr
 
 import (
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"golang.org/x/net/idna"
 )
@@ -58,14 +60,40 @@ func hasEmptyLabel(s string) bool {
 }
 
 // Canonical reports whether s needs no [ParseDomain]: it is plain ASCII in
-// lower case without A-labels, so both spellings are s.
+// lower case without A-labels, so both spellings are s. A few names of which
+// that is true are not recognised.
 func Canonical(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !plainByte[c] || c == 'x' && strings.HasPrefix(s[i:], "xn--") {
-			return false
+	n := len(s)
+	if n == 0 || s[n-1] == '.' {
+		return false
+	}
+	if n < 8 {
+		for i := range n {
+			if !plainByte[s[i]] {
+				return false
+			}
+		}
+		return !strings.Contains(s, "xn--")
+	}
+	// Eight bytes at a time: each has to be of - . / 0-9 : _ ` a-z.
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), n)
+	var bad, x uint64
+	for i := 0; ; i += 8 {
+		if i > n-8 {
+			i = n - 8 // the last ones, some for the second time
+		}
+		w := binary.LittleEndian.Uint64(b[i:])
+		low := w &^ high
+		good := (low+ones*(0x80-'-'))&^(low+ones*(0x80-';')) | (low+ones*(0x80-'_'))&^(low+ones*(0x80-'{'))
+		bad |= w | ^good
+		y := w ^ ones*'x'
+		x |= (y - ones) &^ y
+		if i == n-8 {
+			break
 		}
 	}
-	return len(s) > 0 && s[len(s)-1] != '.'
+	return bad&high == 0 && (x&high == 0 || !strings.Contains(s, "xn--"))
 }
 
 var plainByte = func() (t [256]bool) {

@@ -88,6 +88,34 @@ func TestParseDomain(t *testing.T) {
 	}
 }
 
+// Each byte in each place of names of all lengths: what is called canonical
+// has no other spelling.
+func TestCanonical(t *testing.T) {
+	for n := 1; n <= 20; n++ {
+		for at := range n {
+			for c := range 256 {
+				b := []byte("abcdefghijklmnopqrst"[:n])
+				b[at] = byte(c)
+				s := string(b)
+				plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == ':' || c == '.' && at < n-1
+				if Canonical(s) {
+					if d := ParseDomain(s); d.ASCII != s || d.Unicode != s {
+						t.Fatalf("%q is called canonical, but is %+v", s, d)
+					}
+				} else if plain {
+					t.Fatalf("%q is not recognised", s)
+				}
+			}
+		}
+	}
+	for _, s := range []string{"", "xn--a", "xn--bcher-kva.example", "mail.xn--bcher-kva.example", "a.xn--b"} {
+		require.False(t, Canonical(s), s)
+	}
+	for _, s := range []string{"xing.example", "fax.example", "x", "xn"} {
+		require.True(t, Canonical(s), s)
+	}
+}
+
 func TestDomainsAreBounded(t *testing.T) {
 	var c Domains
 	for i := range 3 * maxDomains {
