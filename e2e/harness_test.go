@@ -43,7 +43,7 @@ func binary(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(binDir, name)
 	build, _ := builds.LoadOrStore(name, sync.OnceValue(func() error {
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/"+name)
+		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, "./cmd/"+name)
 		cmd.Dir = repoRoot()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", name, err, out)
@@ -216,4 +216,13 @@ func eventually(t *testing.T, patience time.Duration, what string, cond func() b
 		}
 		<-tick.C
 	}
+}
+
+// lines counts the complete lines of a file, 0 if there is none.
+func lines(path string) int {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	return bytes.Count(data, []byte("\n"))
 }
