@@ -138,9 +138,9 @@ type Slab struct {
 	Spare int
 }
 
-// A block is at most this many elements, which keeps those of 40 bytes below the
-// 32 KiB at which the runtime goes over to its costlier large objects:
-// allocation vanish, few enough that a record that is kept does not keep much.
+// A block is at most this many elements: enough to make the cost of an
+// allocation vanish, and few enough that one of 40 bytes stays below the 32 KiB
+// at which the runtime goes over to its costlier large objects.
 const maxBlock = 800
 
 // take cuts n elements from the front of a slab and refills it when it is
