@@ -118,7 +118,7 @@ func createDefaultConfig() component.Config {
 		MaxRecordSize:   1 << 20,
 		MaxOpenFiles:    64,
 		MaxInFlight:     4,
-		ReadSize:        128 << 10,
+		ReadSize:        96 << 10,
 		IncludeFileName: true,
 		Quarantine: QuarantineConfig{
 			Path:     "/var/lib/otelcol-pmta/quarantine.jsonl",
