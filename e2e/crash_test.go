@@ -145,6 +145,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	require.Zero(t, extra, "duplicates with different uids")
 	require.Zero(t, sink.mixed, "one uid for different rows")
 	require.NoFileExists(t, filepath.Join(work, "quarantine.jsonl"))
+	require.NoFileExists(t, filepath.Join(work, "quarantine-refused.jsonl"))
 }
 
 // writtenRows reads what the simulator wrote with Go's own CSV reader.

@@ -91,6 +91,7 @@ func (h *mailHost) ship(t *testing.T, config string, env []string, got arrivals,
 	a.stop()
 	h.compare(t, got())
 	require.NoFileExists(t, filepath.Join(h.state, "quarantine.jsonl"))
+	require.NoFileExists(t, filepath.Join(h.state, "quarantine-refused.jsonl"))
 	for _, name := range []string{"kafka", "elasticsearch"} {
 		require.NoFileExists(t, filepath.Join(h.state, name+"-dead-letter.jsonl"))
 	}
@@ -278,6 +279,7 @@ func TestGalleryDeliversEveryRecord(t *testing.T) {
 			h.want = parsed(t, filepath.Join(h.logs, "acct-2026-01-31-0000.csv")) // no instance there
 			h.ship(t, "quickstart.yaml", []string{"RUN_DIR=" + dir}, got)
 			require.NoFileExists(t, filepath.Join(dir, "quarantine.jsonl"))
+			require.NoFileExists(t, filepath.Join(dir, "quarantine-refused.jsonl"))
 		},
 		"kafka.yaml": func(t *testing.T) {
 			env, got := kafkaDestination(t, newAuthority(t))

@@ -196,7 +196,7 @@ func TestSplunkBadTokenLosesNothing(t *testing.T) {
 	s := newHEC(t, newAuthority(t))
 	h := newMailHost(t, 3000)
 	a := h.start(t, "splunk-hec.yaml", append(s.env(), "SPLUNK_HEC_TOKEN=wrong"))
-	file := filepath.Join(h.state, "quarantine.jsonl")
+	file := filepath.Join(h.state, "quarantine-refused.jsonl")
 	eventually(t, time.Minute, "every record in the quarantine", func() bool { return lines(file) >= len(h.want) })
 	a.stop()
 	require.Contains(t, a.out.String(), "403")

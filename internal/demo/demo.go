@@ -37,7 +37,7 @@ type Options struct {
 }
 
 // What an earlier run may have left in Dir. Nothing else is ever removed.
-var leftovers = []string{"pmta", "state", "records.jsonl", "quarantine.jsonl", "unclassified.jsonl", "agent.log", "pmta.log"}
+var leftovers = []string{"pmta", "state", "records.jsonl", "quarantine.jsonl", "quarantine-refused.jsonl", "unclassified.jsonl", "agent.log", "pmta.log"}
 
 // Run blocks until For is over or ctx ends, ends both programs and returns nil
 // if both ran and ended well.

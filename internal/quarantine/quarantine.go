@@ -58,11 +58,17 @@ type File struct {
 	path     string
 	maxSize  int64
 	maxFiles int
+	// KeepAll refuses an entry with ErrFull rather than delete an old one. Set
+	// it before the first Write.
+	KeepAll bool
 
 	mu   sync.Mutex // guards everything below
 	f    *os.File
 	size int64
 }
+
+// ErrFull says that all files are full and KeepAll forbids to delete one.
+var ErrFull = errors.New("the quarantine is full; move its files away, then reading goes on")
 
 // Open checks that path can be written and returns the File. maxSize is in
 // bytes per file, maxFiles counts the current one. The file itself appears
@@ -95,6 +101,10 @@ func (q *File) Write(entries []Entry) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.f != nil && q.movedAway() {
+		_ = q.f.Close()
+		q.f = nil
+	}
 	if q.f != nil && q.size > 0 && q.size+int64(len(buf)) > q.maxSize {
 		if err := q.rotate(); err != nil {
 			return err
@@ -124,6 +134,17 @@ func (q *File) Write(entries []Entry) error {
 	return err
 }
 
+// movedAway reports whether someone took the current file away, as one should
+// to look into it: then a new one is begun.
+func (q *File) movedAway() bool {
+	mine, err := q.f.Stat()
+	if err != nil {
+		return true
+	}
+	there, err := os.Lstat(q.path)
+	return err != nil || !os.SameFile(mine, there)
+}
+
 func (q *File) open() error {
 	f, err := os.OpenFile(q.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -139,6 +160,17 @@ func (q *File) open() error {
 }
 
 func (q *File) rotate() error {
+	if q.KeepAll {
+		oldest := q.path
+		if q.maxFiles > 1 {
+			oldest = fmt.Sprintf("%s.%d", q.path, q.maxFiles-1)
+		}
+		if _, err := os.Lstat(oldest); err == nil {
+			return ErrFull
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
 	if q.f != nil {
 		_ = q.f.Close()
 		q.f = nil

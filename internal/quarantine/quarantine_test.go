@@ -115,3 +115,35 @@ func TestLooks(t *testing.T) {
 	require.False(t, Looks([]byte(`{"type":"d","timeLogged":"1"}`)))
 	require.False(t, Looks([]byte(`type,timeLogged`)))
 }
+
+// With KeepAll nothing is deleted: writing waits until someone makes room.
+func TestKeepAllRefusesRatherThanDelete(t *testing.T) {
+	for _, files := range []int{1, 3} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "q.jsonl")
+		q, err := Open(path, 1000, files)
+		require.NoError(t, err)
+		q.KeepAll = true
+		kept := 0
+		for err == nil {
+			if err = q.Write([]Entry{entry(kept, strings.Repeat("x", 100))}); err == nil {
+				kept++
+			}
+		}
+		require.ErrorIs(t, err, ErrFull)
+		require.ErrorIs(t, q.Write([]Entry{entry(kept, strings.Repeat("x", 100))}), ErrFull)
+		names, err := filepath.Glob(path + "*")
+		require.NoError(t, err)
+		require.Len(t, names, files)
+		var all []Entry
+		away := t.TempDir()
+		for _, name := range names {
+			all = append(all, readAll(t, name)...)
+			require.NoError(t, os.Rename(name, filepath.Join(away, filepath.Base(name))))
+		}
+		require.Len(t, all, kept)
+		require.NoError(t, q.Write([]Entry{entry(kept, "y")}), "room was made")
+		require.Len(t, readAll(t, path), 1)
+		require.NoError(t, q.Close())
+	}
+}

@@ -294,7 +294,7 @@ func (b *batch) quarantineRejects(ctx context.Context) error {
 		entries[i] = b.entry(rej.Start, rej.End, string(rej.Reason), rej.Detail)
 		entries[i].Context = rej.context
 	}
-	if err := b.toQuarantine(ctx, entries); err != nil {
+	if err := b.toQuarantine(ctx, r.quarantine, r.cfg.Quarantine.Path, entries); err != nil {
 		return err
 	}
 	for _, rej := range b.rejects {
@@ -334,13 +334,13 @@ func (b *batch) quarantineRefused(ctx context.Context, cause error) error {
 	}
 	h := &refusals{b: b, detail: cause.Error(), dec: dec}
 	dec.Decode(b.src, b.final, h)
-	if err := b.toQuarantine(ctx, h.entries); err != nil {
+	if err := b.toQuarantine(ctx, r.refused, refusedPath(r.cfg.Quarantine.Path), h.entries); err != nil {
 		return err
 	}
 	r.telemetry.PmtaRejected.Add(ctx, int64(len(h.entries)), metric.WithAttributes(attribute.String("reason", reasonRefused)))
 	r.log.Error("the pipeline refused records for good; they are in the quarantine file",
 		zap.String("file", b.d.file.Path), zap.Int64("offset", b.offset), zap.Int("records", len(h.entries)),
-		zap.String("quarantine", r.cfg.Quarantine.Path), zap.Error(cause))
+		zap.String("quarantine", refusedPath(r.cfg.Quarantine.Path)), zap.Error(cause))
 	b.counts = [len(recordTypes)]int64{}
 	return nil
 }
@@ -352,17 +352,17 @@ func (b *batch) entry(start, end int, reason, detail string) quarantine.Entry {
 }
 
 // toQuarantine writes until it succeeds: a full disk must not lose input.
-func (b *batch) toQuarantine(ctx context.Context, entries []quarantine.Entry) error {
+func (b *batch) toQuarantine(ctx context.Context, file *quarantine.File, path string, entries []quarantine.Entry) error {
 	r := b.d.r
 	pause := backoff{cfg: r.cfg.Retry}
 	for {
-		err := r.quarantine.Write(entries)
+		err := file.Write(entries)
 		if err == nil {
 			return nil
 		}
 		if pause.shouldLog() {
 			r.log.Error("cannot write the quarantine file; reading waits until it can be written",
-				zap.String("quarantine", r.cfg.Quarantine.Path), zap.Error(err))
+				zap.String("quarantine", path), zap.Error(err))
 		}
 		if err := pause.wait(ctx); err != nil {
 			return err

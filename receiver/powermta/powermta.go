@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +45,8 @@ type logsReceiver struct {
 	typeAttrs [len(recordTypes)]metric.MeasurementOption
 
 	store      storage.Client
-	quarantine *quarantine.File
+	quarantine *quarantine.File // input that is no record: bounded, the oldest goes
+	refused    *quarantine.File // records that a destination refused: nothing goes, reading waits
 	tailer     *tail.Tailer
 	cancel     context.CancelFunc
 	done       chan struct{}
@@ -99,6 +101,12 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 	if r.quarantine, err = quarantine.Open(q.Path, int64(q.MaxSize), q.MaxFiles); err != nil {
 		return fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", q.Path, err)
 	}
+	// A destination that refuses for good what is in order, with a wrong token
+	// say, would in hours push the oldest records out of a bounded file.
+	if r.refused, err = quarantine.Open(refusedPath(q.Path), int64(q.MaxSize), q.MaxFiles); err != nil {
+		return fmt.Errorf("quarantine::path: cannot write %s: %w", refusedPath(q.Path), err)
+	}
+	r.refused.KeepAll = true
 	cfg := tail.Config{
 		Include:       r.cfg.Include,
 		Exclude:       r.cfg.Exclude,
@@ -169,10 +177,20 @@ func (r *logsReceiver) Shutdown(ctx context.Context) error {
 	if r.quarantine != nil {
 		errs = append(errs, r.quarantine.Close())
 	}
+	if r.refused != nil {
+		errs = append(errs, r.refused.Close())
+	}
 	if r.store != nil {
 		errs = append(errs, r.store.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// refusedPath returns the file beside the quarantine file that takes refused
+// records: quarantine.jsonl has quarantine-refused.jsonl.
+func refusedPath(path string) string {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-refused" + ext
 }
 
 // resourceFor returns the resource attributes of a file's records, in a fixed

@@ -181,9 +181,15 @@ func (r *rig) start(next consumer.Logs) (stop func()) {
 	return func() { require.NoError(r.t, rcv.Shutdown(context.Background())) }
 }
 
-func (r *rig) quarantined() (out []quarantine.Entry) {
+func (r *rig) quarantined() []quarantine.Entry { return r.entries(r.cfg.Quarantine.Path) }
+
+func (r *rig) refusals() []quarantine.Entry {
+	return r.entries(r.refusedFile())
+}
+
+func (r *rig) entries(path string) (out []quarantine.Entry) {
 	r.t.Helper()
-	f, err := os.Open(r.cfg.Quarantine.Path)
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -266,7 +272,7 @@ func TestRefusedBatchIsOfferedAgainUnchanged(t *testing.T) {
 	stop()
 	require.Len(t, p.records(), 2)
 	require.Equal(t, 4, p.attempt)
-	require.Empty(t, r.quarantined())
+	require.Empty(t, r.refusals())
 }
 
 func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
@@ -274,9 +280,10 @@ func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
 	r.write("acct.csv", header+rowD+rowB)
 	p := newPipeline(func(int, plog.Logs) error { return consumererror.NewPermanent(errors.New("mapping conflict")) })
 	stop := r.start(p)
-	await(t, "quarantined", func() bool { return len(r.quarantined()) == 2 })
+	await(t, "quarantined", func() bool { return len(r.refusals()) == 2 })
 	stop()
-	q := r.quarantined()
+	require.Empty(t, r.quarantined())
+	q := r.refusals()
 	require.Equal(t, "refused", q[0].Reason)
 	require.Contains(t, q[0].Detail, "mapping conflict")
 	require.Equal(t, int64(len(header)), q[0].Offset)
@@ -299,6 +306,40 @@ func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
 	dec.Decode(string(raw), true, &got)
 	require.Equal(t, []string{"b"}, got.types)
 }
+
+// A destination that refuses everything for hours must not push the first
+// records out of a bounded file: reading waits, and goes on when there is room.
+func TestFullQuarantineStopsReading(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Quarantine.MaxSize, r.cfg.Quarantine.MaxFiles = 1<<10, 2
+	r.cfg.ReadSize = 4 << 10
+	r.write("acct.csv", header+strings.Repeat(rowD, 400))
+	p := newPipeline(func(int, plog.Logs) error { return consumererror.NewPermanent(errors.New("bad token")) })
+	stop := r.start(p)
+	await(t, "the quarantine to be full", func() bool { return len(r.refusals()) > 0 && r.oldestRefusals() > 0 })
+	first := r.entries(r.refusedFile() + ".1")[0]
+	require.Equal(t, int64(len(header)), first.Offset, "the first record is still there")
+	seen := map[int64]bool{}
+	for moved := 0; len(seen) < 400; moved++ {
+		for _, name := range []string{r.refusedFile() + ".1", r.refusedFile()} {
+			to := filepath.Join(t.TempDir(), "moved.jsonl")
+			if os.Rename(name, to) == nil {
+				for _, e := range r.entries(to) {
+					seen[e.Offset] = true
+				}
+			}
+		}
+		await(t, "reading goes on", func() bool { return len(seen)+len(r.refusals())+r.oldestRefusals() > len(seen) || len(seen) == 400 })
+	}
+	stop()
+	require.Len(t, seen, 400, "every record was kept once at least")
+}
+
+func (r *rig) refusedFile() string {
+	return strings.TrimSuffix(r.cfg.Quarantine.Path, ".jsonl") + "-refused.jsonl"
+}
+
+func (r *rig) oldestRefusals() int { return len(r.entries(r.refusedFile() + ".1")) }
 
 type collect struct{ types []string }
 
