@@ -261,15 +261,15 @@ func (s summary) line(before summary) string {
 	return b.String()
 }
 
-// firstRecord returns the attributes of a record in the first batch of a file
-// of OTLP JSON lines, one a line; a deferral or bounce if there is one.
+// firstRecord returns the attributes of a record near the beginning of a file of
+// OTLP JSON lines, one a line; of a deferral or bounce if there is one.
 func firstRecord(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer func() { _ = f.Close() }()
-	var batch struct {
+	type batch struct {
 		ResourceLogs []struct {
 			ScopeLogs []struct {
 				LogRecords []struct {
@@ -282,27 +282,32 @@ func firstRecord(path string) string {
 			} `json:"scopeLogs"`
 		} `json:"resourceLogs"`
 	}
-	if err := json.NewDecoder(bufio.NewReader(f)).Decode(&batch); err != nil {
-		return ""
-	}
 	best := ""
-	for _, rl := range batch.ResourceLogs {
-		for _, sl := range rl.ScopeLogs {
-			for _, rec := range sl.LogRecords {
-				// A record with a reply shows more than a receipt.
-				if best != "" && rec.EventName != "pmta.transient" && rec.EventName != "pmta.bounce" {
-					continue
-				}
-				var b strings.Builder
-				fmt.Fprintf(&b, "  event.name = %s\n", rec.EventName)
-				for _, a := range rec.Attributes {
-					for _, v := range a.Value {
-						fmt.Fprintf(&b, "  %s = %s\n", a.Key, bytes.TrimSpace(v))
+	dec := json.NewDecoder(bufio.NewReader(f))
+	// A record with a reply shows more than a receipt, and one comes soon.
+	for range 20 {
+		var b batch
+		if dec.Decode(&b) != nil {
+			return best
+		}
+		for _, rl := range b.ResourceLogs {
+			for _, sl := range rl.ScopeLogs {
+				for _, rec := range sl.LogRecords {
+					telling := rec.EventName == "pmta.transient" || rec.EventName == "pmta.bounce"
+					if best != "" && !telling {
+						continue
 					}
-				}
-				best = b.String()
-				if rec.EventName == "pmta.transient" || rec.EventName == "pmta.bounce" {
-					return best
+					var text strings.Builder
+					fmt.Fprintf(&text, "  event.name = %s\n", rec.EventName)
+					for _, a := range rec.Attributes {
+						for _, v := range a.Value {
+							fmt.Fprintf(&text, "  %s = %s\n", a.Key, bytes.TrimSpace(v))
+						}
+					}
+					best = text.String()
+					if telling {
+						return best
+					}
 				}
 			}
 		}
