@@ -28,6 +28,8 @@ type hec struct {
 	// faults answers request n, counted from 0, instead of taking it; what is
 	// past the end is taken. Set it before the first request only.
 	faults []hecFault
+	// ack is a token with indexer acknowledgement: requests need a channel.
+	ack bool
 
 	mu       sync.Mutex // guards everything below
 	requests int
@@ -81,6 +83,10 @@ func (s *hec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Header.Get("Authorization") != "Splunk "+s.token {
 		answer(http.StatusForbidden, `{"text":"Invalid token","code":4}`)
+		return
+	}
+	if s.ack && r.Header.Get("X-Splunk-Request-Channel") == "" {
+		answer(http.StatusBadRequest, `{"text":"Data channel is missing","code":10}`)
 		return
 	}
 	events, err := hecEvents(r)
@@ -190,17 +196,32 @@ func TestSplunkFaultsLoseNothing(t *testing.T) {
 	t.Logf("%d requests, %d events, %d of them again", requests, events, events-len(h.want))
 }
 
-// A bad token is a refusal for good: the records are in the quarantine file,
-// named as refused, and pmtalog reads every one of them from there.
-func TestSplunkBadTokenLosesNothing(t *testing.T) {
-	s := newHEC(t, newAuthority(t))
-	h := newMailHost(t, 3000)
-	a := h.start(t, "splunk-hec.yaml", append(s.env(), "SPLUNK_HEC_TOKEN=wrong"))
-	file := filepath.Join(h.state, "quarantine-refused.jsonl")
-	eventually(t, time.Minute, "every record in the quarantine", func() bool { return lines(file) >= len(h.want) })
-	a.stop()
-	require.Contains(t, a.out.String(), "403")
-	require.Empty(t, s.arrivals())
-	got := parsed(t, "--instance", "e2e", file)
-	require.Equal(t, h.want, got)
+// A refusal for good, by a bad token or by one that asks for acknowledgement,
+// which contrib's exporter does not know: the records are in the quarantine file
+// for refusals, and pmtalog reads every one of them from there.
+func TestSplunkRefusalLosesNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ack         bool
+		token, says string
+	}{
+		"bad token": {false, "wrong", "403"},
+		"ack":       {true, "", "400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newHEC(t, newAuthority(t))
+			s.ack = tc.ack
+			h := newMailHost(t, 3000)
+			env := s.env()
+			if tc.token != "" {
+				env = append(env, "SPLUNK_HEC_TOKEN="+tc.token)
+			}
+			a := h.start(t, "splunk-hec.yaml", env)
+			file := filepath.Join(h.state, "quarantine-refused.jsonl")
+			eventually(t, time.Minute, "every record in the quarantine", func() bool { return lines(file) >= len(h.want) })
+			a.stop()
+			require.Contains(t, a.out.String(), tc.says)
+			require.Empty(t, s.arrivals())
+			require.Equal(t, h.want, parsed(t, "--instance", "e2e", file))
+		})
+	}
 }
