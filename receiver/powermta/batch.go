@@ -41,24 +41,30 @@ type fileDecoder struct {
 }
 
 func (r *logsReceiver) newFileDecoder(f *tail.File, state []byte) (tail.Decoder, error) {
-	d := &fileDecoder{r: r, file: f, resource: r.resourceFor(f), stream: r.streamNumber(f.Stream), state: state}
-	// Restored at the first chunk, which says at what offset.
-	d.dec = nil
-	return d, nil
+	// dec is made at the first chunk, which says at what offset.
+	return &fileDecoder{r: r, file: f, resource: r.resourceFor(f), stream: r.streamNumber(f.Stream), state: state}, nil
+}
+
+// decoderAt returns a decoder that goes on at offset of the file. With an error
+// the state was of no use: then rows that no header explains are rejected.
+func (d *fileDecoder) decoderAt(state []byte, offset int64) (*acct.Decoder, error) {
+	dec := acct.NewDecoder(d.r.opts)
+	err := dec.Restore(state, offset)
+	if err != nil {
+		dec = acct.NewDecoder(d.r.opts)
+		_ = dec.Restore(nil, offset) // cannot fail: an offset is never negative
+	}
+	return dec, err
 }
 
 // Decode implements tail.Decoder.
 func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 	if d.dec == nil {
-		dec := acct.NewDecoder(d.r.opts)
-		if err := dec.Restore(d.state, c.Offset); err != nil {
-			// Nothing is lost: rows that no header explains are quarantined.
+		var err error
+		if d.dec, err = d.decoderAt(d.state, c.Offset); err != nil {
 			d.r.log.Error("saved decoder state is of no use; reading on without the columns of this file",
 				zap.String("file", d.file.Path), zap.Error(err))
-			dec = acct.NewDecoder(d.r.opts)
-			_ = dec.Restore(nil, c.Offset)
 		}
-		d.dec = dec
 	}
 	b := &batch{d: d, offset: c.Offset, final: c.Final, before: d.state, observed: time.Now()}
 	// The chunk is ours and never written again, so records can share it.
@@ -268,10 +274,7 @@ func (b *batch) offer(ctx context.Context) error {
 }
 
 func (b *batch) rebuild() {
-	dec := acct.NewDecoder(b.d.r.opts)
-	if err := dec.Restore(b.before, b.offset); err != nil {
-		_ = dec.Restore(nil, b.offset) // as in Decode
-	}
+	dec, _ := b.d.decoderAt(b.before, b.offset) // an error was reported by Decode
 	b.build(dec, b.src)
 }
 
@@ -328,10 +331,7 @@ func (h *refusals) Reject(acct.Reject) {} // went to quarantine already
 
 func (b *batch) quarantineRefused(ctx context.Context, cause error) error {
 	r := b.d.r
-	dec := acct.NewDecoder(r.opts)
-	if err := dec.Restore(b.before, b.offset); err != nil {
-		_ = dec.Restore(nil, b.offset)
-	}
+	dec, _ := b.d.decoderAt(b.before, b.offset) // an error was reported by Decode
 	h := &refusals{b: b, detail: cause.Error(), dec: dec}
 	dec.Decode(b.src, b.final, h)
 	if err := b.toQuarantine(ctx, r.refused, refusedPath(r.cfg.Quarantine.Path), h.entries); err != nil {
