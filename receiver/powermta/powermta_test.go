@@ -312,6 +312,7 @@ func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
 func TestFullQuarantineStopsReading(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Quarantine.MaxSize, r.cfg.Quarantine.MaxFiles = 1<<10, 2
+	r.cfg.MaxInFlight = 1 // so that batches reach the file in the order of the input
 	r.cfg.ReadSize = 4 << 10
 	r.write("acct.csv", header+strings.Repeat(rowD, 400))
 	p := newPipeline(func(int, plog.Logs) error { return consumererror.NewPermanent(errors.New("bad token")) })
