@@ -71,8 +71,10 @@ type Config struct {
 type Observer struct {
 	// Opened: reading begins, at offset.
 	Opened func(f *File, offset int64)
-	// Finished: everything was read and accepted, size bytes in all.
-	Finished func(f *File, size int64)
+	// Finished: everything was read and accepted, size bytes in all. state is
+	// what the Decoder's State was behind the last of them; nil when nothing
+	// was decoded. It comes again when f grows after all and ends anew.
+	Finished func(f *File, size int64, state []byte)
 	// Rotated: the file gave way to a newer one, or got the name path.
 	Rotated func(f *File, path string)
 	// Truncated: the file was cut or overwritten in place and starts again.

@@ -233,8 +233,16 @@ func newHarness(t testing.TB, change ...func(*Config)) *harness {
 		Store:      h.store,
 		NewDecoder: h.newDecoder,
 		Observer: Observer{
-			Opened:         func(f *File, off int64) { h.event("opened %s %d", f.Path, off) },
-			Finished:       func(f *File, n int64) { h.event("finished %s %d", f.Path, n) },
+			Opened: func(f *File, off int64) { h.event("opened %s %d", f.Path, off) },
+			Finished: func(f *File, n int64, st []byte) {
+				// The last state is that behind the last byte accepted.
+				if len(st) >= 8 && int64(binary.BigEndian.Uint64(st)) != n {
+					h.errorf("%s: finished at %d with the state of %d", f.Path, n, binary.BigEndian.Uint64(st))
+				} else if n > 0 && st == nil {
+					h.errorf("%s: finished at %d without a state", f.Path, n)
+				}
+				h.event("finished %s %d", f.Path, n)
+			},
 			Rotated:        func(f *File, p string) { h.event("rotated %s -> %s", f.Path, p) },
 			Truncated:      func(f *File) { h.event("truncated %s", f.Path) },
 			Lost:           func(f *File, n int64, why string) { h.event("lost %s %d %s", f.Path, n, why) },

@@ -489,7 +489,7 @@ func (t *Tailer) maybeFinish(f *file, now time.Time) {
 
 func (t *Tailer) finish(f *file, now time.Time) {
 	if t.cfg.Observer.Finished != nil {
-		t.cfg.Observer.Finished(&f.info, f.pos)
+		t.cfg.Observer.Finished(&f.info, f.pos, f.stateAtPos())
 	}
 	t.closeFile(f)
 	f.dec, f.behind, f.rejected = nil, time.Time{}, nil

@@ -137,7 +137,7 @@ func (tt *torture) begin() {
 		ArchiveSkipped: func(f *File, p string) { tt.note("agent: archive %s of %s", p, f.Path) },
 		Rotated:        func(f *File, p string) { tt.note("agent: rotated %s -> %s", f.Path, p) },
 		Opened:         func(f *File, off int64) { tt.note("agent: opened %s at %d", f.Path, off) },
-		Finished:       func(f *File, n int64) { tt.note("agent: finished %s %d", f.Path, n) },
+		Finished:       func(f *File, n int64, _ []byte) { tt.note("agent: finished %s %d", f.Path, n) },
 		StoreFailed:    func(err error) { tt.t.Error(err) },
 	}
 	tl, err := New(cfg)

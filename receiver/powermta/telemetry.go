@@ -50,7 +50,7 @@ func (r *logsReceiver) observer() tail.Observer {
 		Opened: func(f *tail.File, offset int64) {
 			log.Debug("reading", zap.String("file", f.Path), zap.Int64("offset", offset))
 		},
-		Finished: func(f *tail.File, size int64) {
+		Finished: func(f *tail.File, size int64, _ []byte) {
 			log.Debug("read to the end", zap.String("file", f.Path), zap.Int64("bytes", size))
 		},
 		Rotated: func(f *tail.File, path string) {
