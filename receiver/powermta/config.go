@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
 )
 
@@ -79,14 +80,7 @@ type StreamConfig struct {
 }
 
 // QuarantineConfig says where rejected input goes.
-type QuarantineConfig struct {
-	// Path is the JSON lines file.
-	Path string `mapstructure:"path"`
-	// MaxSize is the size at which the file is rotated.
-	MaxSize ByteSize `mapstructure:"max_size"`
-	// MaxFiles is how many files are kept, the current one included.
-	MaxFiles int `mapstructure:"max_files"`
-}
+type QuarantineConfig = acctlogs.QuarantineConfig
 
 // DeduplicateConfig bounds the memory of records seen.
 type DeduplicateConfig struct {
@@ -106,25 +100,20 @@ var (
 	_ confmap.Validator = (*Config)(nil)
 
 	errNoInclude     = errors.New(`include: no pattern given; name the accounting files, for example include: [/var/log/pmta/acct-*.csv]`)
-	errNoQuarantine  = errors.New(`quarantine::path: must not be empty; name a file the agent may write, for example /var/lib/otelcol-pmta/quarantine.jsonl`)
 	errRetryInterval = errors.New(`retry: initial_interval must be above 0 and not above max_interval`)
 )
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		StartAt:         startAtBeginning,
-		PollInterval:    200 * time.Millisecond,
-		Notify:          true,
-		MaxRecordSize:   1 << 20,
-		MaxOpenFiles:    64,
-		MaxInFlight:     4,
-		ReadSize:        96 << 10,
-		IncludeFileName: true,
-		Quarantine: QuarantineConfig{
-			Path:     "/var/lib/otelcol-pmta/quarantine.jsonl",
-			MaxSize:  64 << 20,
-			MaxFiles: 4,
-		},
+		StartAt:            startAtBeginning,
+		PollInterval:       200 * time.Millisecond,
+		Notify:             true,
+		MaxRecordSize:      1 << 20,
+		MaxOpenFiles:       64,
+		MaxInFlight:        4,
+		ReadSize:           96 << 10,
+		IncludeFileName:    true,
+		Quarantine:         acctlogs.DefaultQuarantine(),
 		DeduplicateStreams: DeduplicateConfig{MaxEntries: 200_000},
 		Retry:              RetryConfig{InitialInterval: 100 * time.Millisecond, MaxInterval: 10 * time.Second},
 	}
@@ -186,15 +175,7 @@ func (c *Config) Validate() error {
 			bad("streams[%d]::resource: is empty; name at least one attribute", i)
 		}
 	}
-	if c.Quarantine.Path == "" {
-		errs = append(errs, errNoQuarantine)
-	}
-	if c.Quarantine.MaxSize < 1<<10 {
-		bad("quarantine::max_size: %v is too small; use 1KiB or more", c.Quarantine.MaxSize)
-	}
-	if c.Quarantine.MaxFiles < 1 {
-		bad("quarantine::max_files: %d is too few; use 1 or more", c.Quarantine.MaxFiles)
-	}
+	errs = append(errs, c.Quarantine.Problems()...)
 	if c.DeduplicateStreams.Enabled && c.DeduplicateStreams.MaxEntries < 1 {
 		bad("deduplicate_streams::max_entries: %d is too few; use 1 or more", c.DeduplicateStreams.MaxEntries)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.opentelemetry.io/otel/attribute"
@@ -22,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/dedup"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/tail"
@@ -42,7 +41,7 @@ type logsReceiver struct {
 
 	obs       *receiverhelper.ObsReport
 	telemetry *metadata.TelemetryBuilder
-	typeAttrs [len(recordTypes)]metric.MeasurementOption
+	typeAttrs [len(acctlogs.RecordTypes)]metric.MeasurementOption
 
 	store      storage.Client
 	quarantine *quarantine.File // input that is no record: bounded, the oldest goes
@@ -56,10 +55,6 @@ type logsReceiver struct {
 	streams map[string]uint32
 }
 
-// recordTypes are the values of the record type dimension, in the order of
-// acct.Type. Unknown types share one, since a file could invent any number.
-var recordTypes = [...]string{"other", "d", "b", "t", "tq", "r", "f", "rb", "rs"}
-
 func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsReceiver, error) {
 	r := &logsReceiver{cfg: cfg, set: set, log: set.Logger, next: next, streams: map[string]uint32{}}
 	r.opts = acct.Options{MaxRecordSize: int(cfg.MaxRecordSize), Instance: cfg.Instance}
@@ -71,7 +66,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsR
 		r.opts.Location = loc
 	}
 	if next.Capabilities().MutatesData {
-		r.spare = 20 // reply classification and enrichment together
+		r.spare = acctlogs.SpareAttributes
 	}
 	if cfg.DeduplicateStreams.Enabled {
 		r.window = dedup.NewWindow(cfg.DeduplicateStreams.MaxEntries)
@@ -85,7 +80,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsR
 	if r.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, err
 	}
-	for i, t := range recordTypes {
+	for i, t := range acctlogs.RecordTypes {
 		r.typeAttrs[i] = metric.WithAttributeSet(attribute.NewSet(attribute.String("pmta.record.type", t)))
 	}
 	return r, nil
@@ -97,16 +92,9 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	var err error
-	q := r.cfg.Quarantine
-	if r.quarantine, err = quarantine.Open(q.Path, int64(q.MaxSize), q.MaxFiles); err != nil {
-		return fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", q.Path, err)
+	if r.quarantine, r.refused, err = r.cfg.Quarantine.Open(); err != nil {
+		return err
 	}
-	// A destination that refuses for good what is in order, with a wrong token
-	// say, would in hours push the oldest records out of a bounded file.
-	if r.refused, err = quarantine.Open(refusedPath(q.Path), int64(q.MaxSize), q.MaxFiles); err != nil {
-		return fmt.Errorf("quarantine::path: cannot write %s: %w", refusedPath(q.Path), err)
-	}
-	r.refused.KeepAll = true
 	cfg := tail.Config{
 		Include:       r.cfg.Include,
 		Exclude:       r.cfg.Exclude,
@@ -186,23 +174,10 @@ func (r *logsReceiver) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// refusedPath returns the file beside the quarantine file that takes refused
-// records: quarantine.jsonl has quarantine-refused.jsonl.
-func refusedPath(path string) string {
-	ext := filepath.Ext(path)
-	return strings.TrimSuffix(path, ext) + "-refused" + ext
-}
-
 // resourceFor returns the resource attributes of a file's records, in a fixed
 // order of precedence: defaults, then resource, then each stream that matches.
 func (r *logsReceiver) resourceFor(f *tail.File) map[string]string {
-	res := map[string]string{"service.name": "pmta"}
-	if r.cfg.Instance != "" {
-		res["service.instance.id"] = r.cfg.Instance
-	}
-	for k, v := range r.cfg.Resource {
-		res[k] = v
-	}
+	res := acctlogs.Resource(r.cfg.Instance, r.cfg.Resource)
 	full := filepath.ToSlash(f.Path)
 	for _, s := range r.cfg.Streams {
 		pattern, name := filepath.ToSlash(s.Match), full
@@ -234,12 +209,4 @@ func (r *logsReceiver) keep(key uint64, stream uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.window.Keep(key, stream)
-}
-
-func putResource(dst pcommon.Resource, attrs map[string]string) {
-	m := dst.Attributes()
-	m.EnsureCapacity(len(attrs))
-	for _, k := range sortedKeys(attrs) {
-		m.PutStr(k, attrs[k])
-	}
 }

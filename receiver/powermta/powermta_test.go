@@ -20,9 +20,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
-	"go.uber.org/multierr"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadata"
@@ -347,13 +347,6 @@ type collect struct{ types []string }
 func (c *collect) Record(r *acct.Record) { c.types = append(c.types, r.TypeText) }
 func (c *collect) Reject(acct.Reject)    {}
 
-// Of several destinations one that may recover is enough to go on trying.
-func TestMixedRefusalIsRetried(t *testing.T) {
-	require.False(t, isPermanent(multierr.Combine(consumererror.NewPermanent(errors.New("a")), errors.New("b"))))
-	require.True(t, isPermanent(multierr.Combine(consumererror.NewPermanent(errors.New("a")), consumererror.NewPermanent(errors.New("b")))))
-	require.False(t, isPermanent(errors.New("b")))
-}
-
 func TestBrokenRowsGoToQuarantineAndAreCounted(t *testing.T) {
 	r := newRig(t)
 	r.write("acct.csv", header+rowD+rowBad+rowB)
@@ -474,7 +467,7 @@ func BenchmarkDecodeToLogs(b *testing.B) {
 	cfg.Include = []string{"x"}
 	rcv, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, consumertest.NewNop())
 	require.NoError(b, err)
-	d := &fileDecoder{r: rcv, file: fileForBench, resource: map[string]string{"service.name": "pmta"}}
+	d := &fileDecoder{r: rcv, file: fileForBench, common: rcv.common(map[string]string{"service.name": "pmta"})}
 	reserve := make([]byte, 16<<20) // as the agent has
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -483,13 +476,13 @@ func BenchmarkDecodeToLogs(b *testing.B) {
 		dec := acct.NewDecoder(acct.Options{})
 		for pos := 0; pos < len(src) && records < b.N; {
 			chunk := src[pos:min(len(src), pos+int(cfg.ReadSize))]
-			bt := &batch{d: d, src: chunk}
-			used := bt.build(dec, chunk)
+			bt := &batch{d: d, in: acctlogs.Input{Src: chunk}}
+			used := bt.build(dec)
 			if used == 0 {
 				break
 			}
 			pos += used
-			records += bt.logs.LogRecordCount()
+			records += bt.out.Logs.LogRecordCount()
 		}
 	}
 	b.StopTimer()

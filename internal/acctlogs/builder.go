@@ -1,0 +1,110 @@
+// Package acctlogs makes OpenTelemetry log records of decoded accounting
+// records, and quarantine entries of what cannot be shipped. Every receiver of
+// accounting data uses it, so that a record looks the same however it came.
+package acctlogs // import "github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
+
+import (
+	"maps"
+	"slices"
+	"time"
+	"unsafe"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+)
+
+// RecordTypes are the values of the metric attribute pmta.record.type, in the
+// order of acct.Type. Unknown types share one, since a sender could invent any
+// number.
+var RecordTypes = [...]string{"other", "d", "b", "t", "tq", "r", "f", "rb", "rs"}
+
+// Counts holds a number for each of RecordTypes.
+type Counts [len(RecordTypes)]int64
+
+// SpareAttributes is how many attributes the processors of this project add to
+// a record at most: Options.Spare where a processor changes records.
+const SpareAttributes = 20
+
+// Options say what all records of a batch have in common.
+type Options struct {
+	ScopeName, ScopeVersion string
+	// Resource holds the resource attributes.
+	Resource map[string]string
+	// Spare is how many attributes may be added to a record without a copy of
+	// those it has.
+	Spare int
+}
+
+// Resource returns the resource attributes that every receiver sets: those of
+// own, and service.name and service.instance.id where own does not say them.
+func Resource(instance string, own map[string]string) map[string]string {
+	res := map[string]string{"service.name": "pmta"}
+	if instance != "" {
+		res["service.instance.id"] = instance
+	}
+	maps.Copy(res, own)
+	return res
+}
+
+// Builder makes one batch of log records. It is not safe for concurrent use.
+type Builder struct {
+	// Logs is the batch. The Builder does not touch it after the last Add.
+	Logs plog.Logs
+	// Counts says how many records of each type were added.
+	Counts Counts
+
+	records  plog.LogRecordSlice
+	slab     logslab.Slab
+	uids     []byte
+	observed pcommon.Timestamp
+}
+
+// Begin starts a batch of the records in size bytes of input, seen at the time
+// observed. What was built before is left to its owner.
+func (b *Builder) Begin(o *Options, size int, observed time.Time) {
+	b.Logs = plog.NewLogs()
+	rl := b.Logs.ResourceLogs().AppendEmpty()
+	rl.SetSchemaUrl(semconv.SchemaURL)
+	m := rl.Resource().Attributes()
+	m.EnsureCapacity(len(o.Resource))
+	for _, k := range slices.Sorted(maps.Keys(o.Resource)) {
+		m.PutStr(k, o.Resource[k])
+	}
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(o.ScopeName)
+	sl.Scope().SetVersion(o.ScopeVersion)
+	b.records = sl.LogRecords()
+	// A row of the default columns is about 500 bytes and 36 attributes.
+	n := size/400 + 1
+	b.records.EnsureCapacity(n)
+	b.slab = logslab.Slab{HintAttrs: n * (36 + o.Spare), Spare: o.Spare}
+	b.uids = make([]byte, 0, n*32)
+	b.observed = pcommon.NewTimestampFromTime(observed)
+	b.Counts = Counts{}
+}
+
+// Add appends rec to the batch, with more attributes behind its own and its
+// UID. Keys have to be unique. rec.Attrs may be a longer slice afterwards.
+func (b *Builder) Add(rec *acct.Record, more ...acct.Attr) {
+	b.uids = acct.AppendUID(b.uids, rec.UID)
+	uid := b.uids[len(b.uids)-32:]
+	attrs := append(rec.Attrs, acct.Attr{Key: semconv.LogRecordUID, Str: unsafe.String(unsafe.SliceData(uid), len(uid))})
+	attrs = append(attrs, more...)
+	lr := b.records.AppendEmpty()
+	lr.SetTimestamp(pcommon.Timestamp(rec.Time))
+	lr.SetObservedTimestamp(b.observed)
+	lr.SetEventName(rec.Type.EventName())
+	number, text := rec.Type.Severity()
+	lr.SetSeverityNumber(plog.SeverityNumber(number))
+	lr.SetSeverityText(text)
+	if rec.Diag != "" {
+		b.slab.SetString(lr.Body(), rec.Diag)
+	}
+	b.slab.SetAttributes(lr.Attributes(), attrs)
+	rec.Attrs = attrs[:0] // hand a grown slice back to the decoder
+	b.Counts[rec.Type]++
+}

@@ -1,0 +1,147 @@
+package acctlogs
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.uber.org/multierr"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+)
+
+// ReasonRefused is the quarantine reason of records that the pipeline refused
+// for good.
+const ReasonRefused = "refused"
+
+// QuarantineConfig says where input goes that cannot be shipped.
+type QuarantineConfig struct {
+	// Path is the JSON lines file.
+	Path string `mapstructure:"path"`
+	// MaxSize is the size at which the file is rotated.
+	MaxSize bytesize.Size `mapstructure:"max_size"`
+	// MaxFiles is how many files are kept, the current one included.
+	MaxFiles int `mapstructure:"max_files"`
+}
+
+// DefaultQuarantine is what the key `quarantine` means when it is not set.
+func DefaultQuarantine() QuarantineConfig {
+	return QuarantineConfig{Path: "/var/lib/otelcol-pmta/quarantine.jsonl", MaxSize: 64 << 20, MaxFiles: 4}
+}
+
+// Problems returns every mistake with its key, as of a key `quarantine`.
+func (c QuarantineConfig) Problems() (errs []error) {
+	if c.Path == "" {
+		errs = append(errs, errors.New(`quarantine::path: must not be empty; name a file the agent may write, for example /var/lib/otelcol-pmta/quarantine.jsonl`))
+	}
+	if c.MaxSize < 1<<10 {
+		errs = append(errs, fmt.Errorf("quarantine::max_size: %v is too small; use 1KiB or more", c.MaxSize))
+	}
+	if c.MaxFiles < 1 {
+		errs = append(errs, fmt.Errorf("quarantine::max_files: %d is too few; use 1 or more", c.MaxFiles))
+	}
+	return errs
+}
+
+// RefusedPath returns the file beside the quarantine file that takes refused
+// records: quarantine.jsonl has quarantine-refused.jsonl.
+func (c QuarantineConfig) RefusedPath() string {
+	ext := filepath.Ext(c.Path)
+	return strings.TrimSuffix(c.Path, ext) + "-refused" + ext
+}
+
+// Open opens the two quarantine files of a receiver: rejected takes input that
+// is no record and is bounded, the oldest goes; refused takes records that a
+// destination refused for good, and nothing goes.
+func (c QuarantineConfig) Open() (rejected, refused *quarantine.File, err error) {
+	if rejected, err = quarantine.Open(c.Path, int64(c.MaxSize), c.MaxFiles); err != nil {
+		return nil, nil, fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", c.Path, err)
+	}
+	// A destination that refuses for good what is in order, with a wrong token
+	// say, would in hours push the oldest records out of a bounded file.
+	if refused, err = quarantine.Open(c.RefusedPath(), int64(c.MaxSize), c.MaxFiles); err != nil {
+		return nil, nil, fmt.Errorf("quarantine::path: cannot write %s: %w", c.RefusedPath(), err)
+	}
+	refused.KeepAll = true
+	return rejected, refused, nil
+}
+
+// Input is a stretch of input that was decoded in one go.
+type Input struct {
+	// Name is the path of its file, or says otherwise where it came from.
+	Name string
+	// Src is the bytes, kept to build the records again.
+	Src string
+	// Offset is where Src begins in the (decompressed) file.
+	Offset int64
+	// Final says that nothing came behind Src.
+	Final bool
+	// Observed is when it was read.
+	Observed time.Time
+}
+
+// Reject is input that became no record, with what it takes to decode it again.
+type Reject struct {
+	acct.Reject
+	Context []byte // what acct.Decoder.Context returned at that moment
+}
+
+// entry returns a quarantine entry for the bytes from start to end of Src.
+func (in *Input) entry(start, end int, reason, detail string, context []byte) quarantine.Entry {
+	e := quarantine.Entry{Time: in.Observed.UTC(), File: in.Name, Offset: in.Offset + int64(start), Reason: reason, Detail: detail, Context: context}
+	e.SetRaw(in.Src[start:end])
+	return e
+}
+
+// Rejected returns the quarantine entries of what was no record.
+func (in *Input) Rejected(rejects []Reject) []quarantine.Entry {
+	entries := make([]quarantine.Entry, len(rejects))
+	for i, rej := range rejects {
+		entries[i] = in.entry(rej.Start, rej.End, string(rej.Reason), rej.Detail, rej.Context)
+	}
+	return entries
+}
+
+// Refused returns a quarantine entry for each record in Src, which the
+// pipeline has refused with the error cause. dec is at Offset. skip leaves
+// records out; it may be nil.
+func (in *Input) Refused(dec *acct.Decoder, cause error, skip func(*acct.Record) bool) []quarantine.Entry {
+	h := &refusals{in: in, dec: dec, detail: cause.Error(), skip: skip}
+	dec.Decode(in.Src, in.Final, h)
+	return h.entries
+}
+
+// refusals collects the places of records.
+type refusals struct {
+	in      *Input
+	dec     *acct.Decoder
+	detail  string
+	skip    func(*acct.Record) bool
+	entries []quarantine.Entry
+}
+
+func (h *refusals) Record(rec *acct.Record) {
+	if h.skip == nil || !h.skip(rec) {
+		h.entries = append(h.entries, h.in.entry(rec.Start, rec.End, ReasonRefused, h.detail, h.dec.Context()))
+	}
+}
+
+func (h *refusals) Reject(acct.Reject) {} // has an entry of its own already
+
+// IsPermanent tells whether another attempt at what ConsumeLogs answered with
+// err is pointless: every one of the errors, where several destinations
+// answered, has to say so.
+func IsPermanent(err error) bool {
+	all := multierr.Errors(err)
+	for _, e := range all {
+		if !consumererror.IsPermanent(e) {
+			return false
+		}
+	}
+	return len(all) > 0
+}
