@@ -95,6 +95,22 @@ func NewDecoder(o Options) *Decoder {
 // Offset returns the position in the file behind everything consumed so far.
 func (d *Decoder) Offset() int64 { return d.off }
 
+// Columns returns the column names in force, as written: those of the last
+// header line or, for JSON, the keys of the last record; nil while nothing is
+// known. The caller must not change them. The slice is the same one until
+// other columns come into force, so comparing the addresses of two first
+// elements is enough to see a change. A Handler may call it: it is the header
+// of the record at hand.
+func (d *Decoder) Columns() []string {
+	switch {
+	case d.plan != nil:
+		return d.plan.names
+	case d.plans.last != nil:
+		return d.plans.last.names
+	}
+	return nil
+}
+
 // Decode decodes the complete records at the beginning of src and returns how
 // many bytes it has used. src starts where the previous call stopped. What is
 // left must be offered again with more behind it; final says that nothing

@@ -85,6 +85,56 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// columnsSeen notes Columns at each record, and how often the slice was another one.
+type columnsSeen struct {
+	d       *Decoder
+	last    []string
+	changes int
+	seen    []string
+}
+
+func (c *columnsSeen) Record(*Record) {
+	cols := c.d.Columns()
+	if len(c.last) == 0 || &cols[0] != &c.last[0] {
+		c.changes++
+		c.last = cols
+	}
+	c.seen = append(c.seen, strings.Join(cols, " "))
+}
+
+func (c *columnsSeen) Reject(Reject) {}
+
+func TestColumns(t *testing.T) {
+	const row = "2026-02-08 21:54:05+0100"
+	for name, c := range map[string]struct {
+		file    string
+		seen    []string
+		changes int
+		after   string
+	}{
+		"csv": {"type,timeLogged\nd," + row + "\nd," + row + "\ntype,timeLogged\nd," + row + "\ntype,timeLogged,jobId\nd," + row + ",j\n",
+			[]string{"type timeLogged", "type timeLogged", "type timeLogged", "type timeLogged jobId"}, 2, "type timeLogged jobId"},
+		"header only": {"type, timeLogged ,jobId\n", nil, 0, "type timeLogged jobId"},
+		"bad header":  {"type,timeLogged\nd," + row + "\ntype,,x\n", []string{"type timeLogged"}, 1, ""},
+		"json": {`{"type":"d","timeLogged":"` + row + `"}` + "\n" + `{"type":"d","timeLogged":"` + row + `"}` + "\n" + `{"timeLogged":"` + row + `","type":"b"}` + "\n",
+			[]string{"type timeLogged", "type timeLogged", "timeLogged type"}, 2, "timeLogged type"},
+		"empty": {"", nil, 0, ""},
+	} {
+		d := NewDecoder(testOptions)
+		h := &columnsSeen{d: d}
+		d.Decode(c.file, true, h)
+		if strings.Join(h.seen, ";") != strings.Join(c.seen, ";") || h.changes != c.changes || strings.Join(d.Columns(), " ") != c.after {
+			t.Errorf("%s: %q, %d changes, %q in the end", name, h.seen, h.changes, d.Columns())
+		}
+	}
+	d := NewDecoder(testOptions)
+	d.Decode("type,timeLogged,jobId\n", false, &counter{})
+	again := NewDecoder(testOptions)
+	if err := again.Restore(d.State(), d.Offset()); err != nil || strings.Join(again.Columns(), " ") != "type timeLogged jobId" {
+		t.Errorf("restored: %v, %q", err, again.Columns())
+	}
+}
+
 // The usual case costs no allocation.
 func TestNoAllocation(t *testing.T) {
 	file := sampleFile(2000)
