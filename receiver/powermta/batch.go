@@ -2,7 +2,6 @@ package powermta
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"time"
 	"unsafe"
@@ -183,7 +182,7 @@ func (b *batch) Deliver(ctx context.Context) error {
 		return nil
 	}
 	opCtx := r.obs.StartLogsOp(ctx)
-	err := b.offer(ctx)
+	err := r.offer(ctx, b)
 	r.obs.EndLogsOp(opCtx, metadata.Type.String(), total, err)
 	if err != nil {
 		return err
@@ -196,40 +195,6 @@ func (b *batch) Deliver(ctx context.Context) error {
 	return nil
 }
 
-// offer repeats ConsumeLogs until the pipeline accepts the batch or refuses it
-// for good.
-func (b *batch) offer(ctx context.Context) error {
-	r := b.d.r
-	pause := backoff{cfg: r.cfg.Retry}
-	logs := b.out.Logs
-	b.out.Logs = plog.Logs{} // the pipeline owns it from here on
-	for {
-		err := r.next.ConsumeLogs(ctx, logs)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if acctlogs.IsPermanent(err) {
-			return b.quarantineRefused(ctx, err)
-		}
-		r.telemetry.PmtaRetries.Add(ctx, 1)
-		if pause.shouldLog() {
-			r.log.Warn("the pipeline does not accept records; reading waits, nothing is lost",
-				zap.String("file", b.d.file.Path), zap.Int64("offset", b.in.Offset), zap.Int("attempt", pause.attempt+1), zap.Error(err))
-		}
-		if err := pause.wait(ctx); err != nil {
-			return err
-		}
-		// What was refused may have been changed on its way, and a part that
-		// was handed back has been, so the batch is built again from the bytes.
-		b.rebuild()
-		logs = b.out.Logs
-		b.out.Logs = plog.Logs{}
-	}
-}
-
 func (b *batch) rebuild() {
 	dec, _ := b.d.decoderAt(b.before, b.in.Offset) // an error was reported by Decode
 	b.build(dec)
@@ -237,7 +202,7 @@ func (b *batch) rebuild() {
 
 func (b *batch) quarantineRejects(ctx context.Context) error {
 	r := b.d.r
-	if err := b.toQuarantine(ctx, r.quarantine, r.cfg.Quarantine.Path, b.in.Rejected(b.rejects)); err != nil {
+	if err := r.toQuarantine(ctx, r.quarantine, r.cfg.Quarantine.Path, b.in.Rejected(b.rejects)); err != nil {
 		return err
 	}
 	for _, rej := range b.rejects {
@@ -250,68 +215,25 @@ func (b *batch) quarantineRejects(ctx context.Context) error {
 	return nil
 }
 
-func (b *batch) quarantineRefused(ctx context.Context, cause error) error {
-	r := b.d.r
+// again implements cargo.
+func (b *batch) again() plog.Logs {
+	b.rebuild()
+	return b.logs()
+}
+
+// logs implements cargo: the pipeline owns them from here on.
+func (b *batch) logs() plog.Logs {
+	logs := b.out.Logs
+	b.out.Logs = plog.Logs{}
+	return logs
+}
+
+// place implements cargo.
+func (b *batch) place() (string, int64) { return b.d.file.Path, b.in.Offset }
+
+// refused implements cargo.
+func (b *batch) refused(cause error) []quarantine.Entry {
 	dec, _ := b.d.decoderAt(b.before, b.in.Offset) // an error was reported by Decode
-	entries := b.in.Refused(dec, cause, func(rec *acct.Record) bool { return r.window != nil && b.drop[rec.Start] })
-	if err := b.toQuarantine(ctx, r.refused, r.cfg.Quarantine.RefusedPath(), entries); err != nil {
-		return err
-	}
-	r.telemetry.PmtaRejected.Add(ctx, int64(len(entries)), metric.WithAttributes(attribute.String("reason", acctlogs.ReasonRefused)))
-	r.log.Error("the pipeline refused records for good; they are in the quarantine file",
-		zap.String("file", b.d.file.Path), zap.Int64("offset", b.in.Offset), zap.Int("records", len(entries)),
-		zap.String("quarantine", r.cfg.Quarantine.RefusedPath()), zap.Error(cause))
 	b.out.Counts = acctlogs.Counts{}
-	return nil
-}
-
-// toQuarantine writes until it succeeds: a full disk must not lose input.
-func (b *batch) toQuarantine(ctx context.Context, file *quarantine.File, path string, entries []quarantine.Entry) error {
-	r := b.d.r
-	pause := backoff{cfg: r.cfg.Retry}
-	for {
-		err := file.Write(entries)
-		if err == nil {
-			return nil
-		}
-		if pause.shouldLog() {
-			r.log.Error("cannot write the quarantine file; reading waits until it can be written",
-				zap.String("quarantine", path), zap.Error(err))
-		}
-		if err := pause.wait(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// backoff paces attempts: doubling, with jitter, never ending.
-type backoff struct {
-	cfg     RetryConfig
-	attempt int
-	logged  time.Time
-}
-
-// shouldLog is true at the first attempt and then once a minute.
-func (p *backoff) shouldLog() bool {
-	if now := time.Now(); now.Sub(p.logged) > time.Minute {
-		p.logged = now
-		return true
-	}
-	return false
-}
-
-func (p *backoff) wait(ctx context.Context) error {
-	d := p.cfg.MaxInterval
-	if p.attempt < 30 {
-		d = min(d, p.cfg.InitialInterval<<p.attempt)
-	}
-	p.attempt++
-	t := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
+	return b.in.Refused(dec, cause, func(rec *acct.Record) bool { return b.d.r.window != nil && b.drop[rec.Start] })
 }
