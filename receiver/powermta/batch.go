@@ -27,12 +27,22 @@ type fileDecoder struct {
 	dec    *acct.Decoder
 	common *acctlogs.Options
 	stream uint32
-	state  []byte // of dec, behind the bytes used so far
+	// belongs is the stream that the configuration names, "" for the one that
+	// the records themselves tell.
+	belongs string
+	tally   tally
+	state   []byte // of dec, behind the bytes used so far
 }
 
 func (r *logsReceiver) newFileDecoder(f *tail.File, state []byte) (tail.Decoder, error) {
 	// dec is made at the first chunk, which says at what offset.
-	return &fileDecoder{r: r, file: f, common: r.common(r.resourceFor(f)), stream: r.streamNumber(f.Stream), state: state}, nil
+	resource, belongs := r.settingsFor(f)
+	d := &fileDecoder{r: r, file: f, common: r.common(resource), stream: r.streamNumber(f.Stream), belongs: belongs}
+	var err error
+	if d.tally, d.state, err = unwrapTally(state); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // common returns what all records with these resource attributes share.
@@ -63,11 +73,14 @@ func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 	}
 	// The chunk is ours and never written again, so records can share it.
 	src := unsafe.String(unsafe.SliceData(c.Data), len(c.Data))
-	b := &batch{d: d, before: d.state}
+	b := &batch{d: d, before: d.state, stream: d.streamOf(c, src)}
 	b.in = acctlogs.Input{Name: d.file.Path, Src: src, Offset: c.Offset, Final: c.Final, Observed: time.Now()}
 	used := b.build(d.dec)
 	b.in.Src = src[:used]
 	d.state = d.dec.State()
+	d.tally.Emitted += int64(b.out.Logs.LogRecordCount())
+	d.tally.Rejected += int64(len(b.rejects))
+	d.tally.Duplicates += int64(b.dropped)
 	if b.out.Logs.LogRecordCount() == 0 && len(b.rejects) == 0 {
 		return used, nil
 	}
@@ -75,13 +88,36 @@ func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 }
 
 // State implements tail.Decoder.
-func (d *fileDecoder) State() []byte { return d.state }
+func (d *fileDecoder) State() []byte { return d.tally.wrap(d.state) }
+
+// streamOf says which stream the records of a chunk belong to. A file is one
+// of bounces as long as it, and every file of its name before, held nothing
+// else. The type column decides, never the file's name.
+func (d *fileDecoder) streamOf(c tail.Chunk, src string) string {
+	if d.belongs != "" {
+		return d.belongs
+	}
+	if !d.tally.mixed && !d.r.isMixed(d.stream) {
+		// One look ahead, so that a file which merely begins with bounces is not
+		// taken for one of bounces where that can be known.
+		dec, _ := d.decoderAt(d.state, c.Offset)
+		var s survey
+		dec.Decode(src, c.Final, &s)
+		if onlyBounces(&s.counts) {
+			return semconv.StreamBounce
+		}
+	}
+	d.tally.mixed = true
+	d.r.setMixed(d.stream)
+	return semconv.StreamAcct
+}
 
 // batch is the records and rejects of one chunk.
 type batch struct {
 	d      *fileDecoder
 	in     acctlogs.Input // the bytes used
 	before []byte         // decoder state in front of them
+	stream string         // value of pmta.stream
 
 	out     acctlogs.Builder
 	rejects []acctlogs.Reject
@@ -108,8 +144,8 @@ func (b *batch) Record(rec *acct.Record) {
 		return
 	}
 	cfg := b.d.r.cfg
-	var buf [4]acct.Attr
-	more := buf[:0]
+	var buf [5]acct.Attr
+	more := append(buf[:0], acct.Attr{Key: semconv.PMTAStream, Str: b.stream})
 	if cfg.IncludeFileName {
 		more = append(more, acct.Attr{Key: semconv.LogFileName, Str: b.d.file.Name})
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
 // Config is what a user can set for one powermta receiver.
@@ -77,6 +78,9 @@ type StreamConfig struct {
 	Match string `mapstructure:"match"`
 	// Resource holds resource attributes; they win over the general ones.
 	Resource map[string]string `mapstructure:"resource"`
+	// Stream is the value of pmta.stream: acct or bounce. Empty: bounce for
+	// files that hold only b and rb records, else acct.
+	Stream string `mapstructure:"stream"`
 }
 
 // QuarantineConfig says where rejected input goes.
@@ -171,8 +175,11 @@ func (c *Config) Validate() error {
 		if strings.TrimSpace(s.Match) == "" || !doublestar.ValidatePattern(filepath.ToSlash(s.Match)) {
 			bad("streams[%d]::match: %q is no glob pattern; use for example bounce-*.csv", i, s.Match)
 		}
-		if len(s.Resource) == 0 {
-			bad("streams[%d]::resource: is empty; name at least one attribute", i)
+		if len(s.Resource) == 0 && s.Stream == "" {
+			bad("streams[%d]: changes nothing; set resource or stream", i)
+		}
+		if s.Stream != "" && s.Stream != semconv.StreamAcct && s.Stream != semconv.StreamBounce {
+			bad("streams[%d]::stream: %q is not known; use acct or bounce, or leave it out", i, s.Stream)
 		}
 	}
 	errs = append(errs, c.Quarantine.Problems()...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"sync"
@@ -53,10 +54,11 @@ type logsReceiver struct {
 	mu      sync.Mutex // guards everything declared below
 	window  *dedup.Window
 	streams map[string]uint32
+	mixed   map[uint32]bool
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsReceiver, error) {
-	r := &logsReceiver{cfg: cfg, set: set, log: set.Logger, next: next, streams: map[string]uint32{}}
+	r := &logsReceiver{cfg: cfg, set: set, log: set.Logger, next: next, streams: map[string]uint32{}, mixed: map[uint32]bool{}}
 	r.opts = acct.Options{MaxRecordSize: int(cfg.MaxRecordSize), Instance: cfg.Instance}
 	if cfg.Timezone != "" {
 		loc, err := time.LoadLocation(cfg.Timezone)
@@ -174,9 +176,10 @@ func (r *logsReceiver) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// resourceFor returns the resource attributes of a file's records, in a fixed
-// order of precedence: defaults, then resource, then each stream that matches.
-func (r *logsReceiver) resourceFor(f *tail.File) map[string]string {
+// settingsFor returns the resource attributes of a file's records, in a fixed
+// order of precedence: defaults, then resource, then each of streams that
+// matches; and the stream that the last of these names, "" for none.
+func (r *logsReceiver) settingsFor(f *tail.File) (resource map[string]string, stream string) {
 	res := acctlogs.Resource(r.cfg.Instance, r.cfg.Resource)
 	full := filepath.ToSlash(f.Path)
 	for _, s := range r.cfg.Streams {
@@ -185,12 +188,13 @@ func (r *logsReceiver) resourceFor(f *tail.File) map[string]string {
 			name = f.Name
 		}
 		if ok, _ := doublestar.Match(pattern, name); ok {
-			for k, v := range s.Resource {
-				res[k] = v
+			maps.Copy(res, s.Resource)
+			if s.Stream != "" {
+				stream = s.Stream
 			}
 		}
 	}
-	return res
+	return res, stream
 }
 
 func (r *logsReceiver) streamNumber(name string) uint32 {
@@ -202,6 +206,20 @@ func (r *logsReceiver) streamNumber(name string) uint32 {
 		r.streams[name] = n
 	}
 	return n
+}
+
+// isMixed tells whether a file of this stream number held other records than
+// bounces.
+func (r *logsReceiver) isMixed(stream uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mixed[stream]
+}
+
+func (r *logsReceiver) setMixed(stream uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mixed[stream] = true
 }
 
 // keep asks the window whether this copy of a record is to be shipped.
