@@ -87,24 +87,46 @@ func (b *Builder) Begin(o *Options, size int, observed time.Time) {
 	b.Counts = Counts{}
 }
 
+// Event is a log record of something else than an accounting record.
+type Event struct {
+	Time         int64 // nanoseconds since the Unix epoch; 0: unknown, it gets the time of observation
+	Name         string
+	Severity     int32 // OpenTelemetry severity number
+	SeverityText string
+	Body         string
+	UID          [2]uint64 // see acct.AppendUID
+	Attrs        []acct.Attr
+}
+
 // Add appends rec to the batch, with more attributes behind its own and its
 // UID. Keys have to be unique. rec.Attrs may be a longer slice afterwards.
 func (b *Builder) Add(rec *acct.Record, more ...acct.Attr) {
-	b.uids = acct.AppendUID(b.uids, rec.UID)
+	number, text := rec.Type.Severity()
+	e := Event{Time: rec.Time, Name: rec.Type.EventName(), Severity: number, SeverityText: text, Body: rec.Diag, UID: rec.UID, Attrs: rec.Attrs}
+	b.AddEvent(&e, more...)
+	rec.Attrs = e.Attrs // hand a grown slice back to the decoder
+	b.Counts[rec.Type]++
+}
+
+// AddEvent is Add for an event. It is not in Counts. e.Attrs is empty
+// afterwards, perhaps with more room.
+func (b *Builder) AddEvent(e *Event, more ...acct.Attr) {
+	b.uids = acct.AppendUID(b.uids, e.UID)
 	uid := b.uids[len(b.uids)-32:]
-	attrs := append(rec.Attrs, acct.Attr{Key: semconv.LogRecordUID, Str: unsafe.String(unsafe.SliceData(uid), len(uid))})
+	attrs := append(e.Attrs, acct.Attr{Key: semconv.LogRecordUID, Str: unsafe.String(unsafe.SliceData(uid), len(uid))})
 	attrs = append(attrs, more...)
 	lr := b.records.AppendEmpty()
-	lr.SetTimestamp(pcommon.Timestamp(rec.Time))
+	lr.SetTimestamp(pcommon.Timestamp(e.Time))
+	if e.Time == 0 {
+		lr.SetTimestamp(b.observed)
+	}
 	lr.SetObservedTimestamp(b.observed)
-	lr.SetEventName(rec.Type.EventName())
-	number, text := rec.Type.Severity()
-	lr.SetSeverityNumber(plog.SeverityNumber(number))
-	lr.SetSeverityText(text)
-	if rec.Diag != "" {
-		b.slab.SetString(lr.Body(), rec.Diag)
+	lr.SetEventName(e.Name)
+	lr.SetSeverityNumber(plog.SeverityNumber(e.Severity))
+	lr.SetSeverityText(e.SeverityText)
+	if e.Body != "" {
+		b.slab.SetString(lr.Body(), e.Body)
 	}
 	b.slab.SetAttributes(lr.Attributes(), attrs)
-	rec.Attrs = attrs[:0] // hand a grown slice back to the decoder
-	b.Counts[rec.Type]++
+	e.Attrs = attrs[:0]
 }
