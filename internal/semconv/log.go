@@ -53,6 +53,8 @@ const (
 	// PMTALogContinuation marks lines that belong to the entry before, which
 	// was shipped already when they were written. Bool, true or absent.
 	PMTALogContinuation = "pmta.log.continuation"
+	// PMTALogContinues is the log.record.uid of that entry. String.
+	PMTALogContinues = "pmta.log.continues"
 	// PMTAConnection is the number in parentheses before the text. Int.
 	// Example: 20.
 	PMTAConnection = "pmta.connection"
@@ -121,7 +123,7 @@ const (
 	// PMTASessionOutcome is how the session ended: delivered, partial (some
 	// recipients or messages were refused), rejected (5xx), deferred (4xx),
 	// no_connection, tls_failed, closed_early, idle (nothing was sent) or
-	// unknown. String.
+	// unknown (the log does not tell). String.
 	PMTASessionOutcome = "pmta.session.outcome"
 	// PMTASessionDuration is the time from the first to the last line in
 	// seconds; the log has no fractions. Double.
@@ -161,7 +163,7 @@ const (
 	PMTASessionIncomplete = "pmta.session.incomplete"
 	// PMTASessionIncompleteReason says what is missing: no_start (the first
 	// lines), or why its end was not waited for: too_many, too_large, too_old,
-	// number_reused, restarted. String.
+	// superseded, restarted, end_of_log. String.
 	PMTASessionIncompleteReason = "pmta.session.incomplete_reason"
 	// PMTASessionAmbiguous marks a session whose lines have no connection
 	// number and may be those of another one, open at the same time. Bool,
