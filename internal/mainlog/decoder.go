@@ -162,6 +162,7 @@ func (d *Decoder) mark(what string, start, end int) {
 
 func (d *Decoder) reject(h Handler, start, end int, detail string) {
 	d.stats.Rejects++
+	d.prev = previous{time: d.prev.time, conn: -1} // what follows belongs to this
 	h.Reject(acct.Reject{Start: start, End: end, Reason: ReasonTooLarge, Detail: detail})
 }
 
@@ -481,14 +482,16 @@ func (d *Decoder) event(e *Entry) {
 		}
 	case d.opts.StartupErrors:
 		e.Event, e.Severity, e.Stream = semconv.EventMTAStartFailed, Fatal, semconv.StreamPanic
-		e.Attrs = append(e.Attrs, acct.Attr{Key: semconv.PMTAReason, Str: e.Text})
+		if e.Text != "" {
+			e.Attrs = append(e.Attrs, acct.Attr{Key: semconv.PMTAReason, Str: e.Text})
+		}
 	default:
 		e.Event, e.Severity = semconv.EventLog, severityOf(e.Text)
 		if e.Severity >= Fatal {
 			e.Stream = semconv.StreamPanic
 		}
 		d.stats.Unknown++
-		if t := d.opts.Unknown; t != nil {
+		if t := d.opts.Unknown; t != nil && e.Text != "" {
 			t.Add(e.Text, e.Severity, e.Time)
 		}
 	}

@@ -210,6 +210,8 @@ func joined(events []event) []event {
 	var out []event
 	last := -1 // entry that a continuation belongs to
 	for _, e := range events {
+		// The mark tells of the text of this record.
+		e.head = strings.Replace(strings.Replace(e.head, `,"pmta.sanitized":true`, "", 1), `"pmta.sanitized":true`, "", 1)
 		switch e.kind {
 		case "more":
 			if last >= 0 {

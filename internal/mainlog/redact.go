@@ -21,7 +21,8 @@ func (d *Decoder) scrub(s *string) bool {
 		*s, changed = authInText.ReplaceAllString(*s, "$1 "+removed), true
 	}
 	if d.match.has(d.match.set.cred) && credInURL.MatchString(*s) {
-		*s, changed = credInURL.ReplaceAllString(*s, "$1"+removed+"@"), true
+		// As the OpenTelemetry conventions for url.full want it.
+		*s, changed = credInURL.ReplaceAllString(*s, "${1}REDACTED@"), true
 	}
 	if changed {
 		d.stats.Secrets++
@@ -84,9 +85,20 @@ func redactAuth(line string) (string, bool) {
 
 // dump reports whether s is a line of a hex dump: up to 32 hex digits, padded
 // to that width, and up to 16 characters. n is the number of bytes in it. left
-// is how many bytes of a dump are due. Where it does not tell, the characters
-// have to be those that the digits give.
+// is how many bytes of a dump are due: while there are some, every line that
+// begins with hex digits is taken for one, as it may be laid out in another
+// way. Otherwise the characters have to be those that the digits give.
 func dump(s string, left int64) (n int, ok bool) {
+	if left > 0 {
+		word, _, _ := strings.Cut(s, " ")
+		word = strings.TrimSuffix(word, ":")
+		for i := 0; i < len(word); i++ {
+			if hexValue(word[i]) < 0 {
+				return 0, false
+			}
+		}
+		return int(min(16, left)), len(word) > 1
+	}
 	i := 0
 	for i < len(s) && i < 32 && hexValue(s[i]) >= 0 {
 		i++
@@ -95,9 +107,6 @@ func dump(s string, left int64) (n int, ok bool) {
 		return 0, false
 	}
 	n = i / 2
-	if left > 0 && int64(n) == min(16, left) {
-		return n, true
-	}
 	text := ""
 	if len(s) > i {
 		if i < 32 && (len(s) < 33 || strings.Trim(s[i:32], " ") != "") {

@@ -538,12 +538,10 @@ func parsePlace(s string) (p place, ok bool) {
 
 // address reads an IP address with or without a port.
 func address(s string) (ip string, port int64) {
-	if ip = acct.BareIP(s); ip != "" {
-		return ip, 0
-	}
 	i := strings.LastIndexByte(s, ':')
-	if i < 0 {
-		return "", 0
+	// "192.0.2.1:25" has the shape of an address to BareIP.
+	if i < 0 || strings.IndexByte(s, ':') != i && s[0] != '[' || s[len(s)-1] == ']' {
+		return acct.BareIP(s), 0
 	}
 	n, err := strconv.ParseUint(s[i+1:], 10, 16)
 	if err != nil {
@@ -742,7 +740,7 @@ func (d *Decoder) tls(e *Entry, rest string) {
 			s.problem = keep(rest, maxFail)
 		}
 	}
-	if d.sess.say(s, "*: tls:", rest, e.Time/1e9, e.Severity == Warn) {
+	if d.sess.say(s, "*: ", e.Text, e.Time/1e9, e.Severity == Warn) {
 		d.prev.flags |= followSaid
 	}
 	d.inSession(e, s, semconv.EventSessionTLS)

@@ -27,29 +27,6 @@ var ErrState = errors.New("saved state of the log decoder is damaged or from ano
 // and the next entry.
 func (d *Decoder) State() []byte {
 	w := writer{b: make([]byte, 0, stateBase+d.sess.cost)}
-	w.b = append(w.b, stateVersion)
-	var flags byte
-	for i, is := range [...]bool{d.skip, d.seeded, d.timed} {
-		if is {
-			flags |= 1 << i
-		}
-	}
-	w.b = append(w.b, flags, d.prev.flags)
-	var seed [16]byte
-	put128(seed[:], d.seed)
-	w.b = append(w.b, seed[:]...)
-	w.int(d.off)
-	w.int(d.clock.last)
-	w.int(d.sess.swept)
-	w.uid(d.prev.uid)
-	w.int(d.prev.time)
-	w.int(d.prev.conn)
-	w.int(int64(d.prev.severity))
-	panics := int64(0)
-	if d.prev.stream == semconv.StreamPanic {
-		panics = 1
-	}
-	w.int(panics)
 	at := int64(-1)
 	i := int64(0)
 	for s := d.sess.oldest; s != nil; s = s.newer {
@@ -58,9 +35,47 @@ func (d *Decoder) State() []byte {
 		}
 		i++
 	}
-	w.int(at)
+	w.identity(d, d.off, &d.prev, at)
 	w.sessions(&d.sess)
 	return w.b
+}
+
+// Context returns what another Decoder needs to decode an entry again, on its
+// own and with the same UID, after Restore with its position. Unlike State it
+// is small and may be called while Decode runs.
+func (d *Decoder) Context() []byte {
+	var w writer
+	w.identity(d, -1, &previous{conn: -1}, -1)
+	w.int(0)
+	return w.b
+}
+
+// identity writes everything but the sessions.
+func (w *writer) identity(d *Decoder, off int64, p *previous, at int64) {
+	w.b = append(w.b, stateVersion)
+	var flags byte
+	for i, is := range [...]bool{d.skip, d.seeded, d.timed} {
+		if is {
+			flags |= 1 << i
+		}
+	}
+	w.b = append(w.b, flags, p.flags)
+	var seed [16]byte
+	put128(seed[:], d.seed)
+	w.b = append(w.b, seed[:]...)
+	w.int(off)
+	w.int(d.clock.last)
+	w.int(d.sess.swept)
+	w.uid(p.uid)
+	w.int(p.time)
+	w.int(p.conn)
+	w.int(int64(p.severity))
+	panics := int64(0)
+	if p.stream == semconv.StreamPanic {
+		panics = 1
+	}
+	w.int(panics)
+	w.int(at)
 }
 
 // Restore makes the Decoder go on at position offset of the decompressed file,
@@ -93,14 +108,14 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 	switch n := r.int(); {
 	case n == 1:
 		p.stream = semconv.StreamPanic
-	case n == 0 && follow&followAny != 0:
+	case n == 0:
 		p.stream = semconv.StreamDiag
-	case n != 0:
+	default:
 		r.bad = true
 	}
 	at := r.int()
 	list := r.sessions()
-	if r.bad || len(r.b) > 0 || flags > 7 || at < -1 || at >= int64(len(list)) || p.conn < -1 {
+	if r.bad || len(r.b) > 0 || flags > 7 || follow >= 2*followAny || at < -1 || at >= int64(len(list)) || p.conn < -1 {
 		return ErrState
 	}
 	fresh := NewDecoder(d.opts)

@@ -85,7 +85,7 @@ const (
 	PMTAPipeOperation = "pmta.pipe.operation"
 	// PMTASpoolPath is the spool folder. String.
 	PMTASpoolPath = "pmta.spool.path"
-	// URLFull is the URL without user and password. String.
+	// URLFull is the URL, with REDACTED for user and password. String.
 	URLFull = "url.full"
 	// URLPath is the path of a request. String. Example: "/status".
 	URLPath = "url.path"
