@@ -75,6 +75,8 @@ func (c QuarantineConfig) Open() (rejected, refused *quarantine.File, err error)
 type Input struct {
 	// Name is the path of its file, or says otherwise where it came from.
 	Name string
+	// Kind is what it holds, see quarantine.Entry.
+	Kind string
 	// Src is the bytes, kept to build the records again.
 	Src string
 	// Offset is where Src begins in the (decompressed) file.
@@ -93,7 +95,7 @@ type Reject struct {
 
 // entry returns a quarantine entry for the bytes from start to end of Src.
 func (in *Input) entry(start, end int, reason, detail string, context []byte) quarantine.Entry {
-	e := quarantine.Entry{Time: in.Observed.UTC(), File: in.Name, Offset: in.Offset + int64(start), Reason: reason, Detail: detail, Context: context}
+	e := quarantine.Entry{Time: in.Observed.UTC(), File: in.Name, Kind: in.Kind, Offset: in.Offset + int64(start), Reason: reason, Detail: detail, Context: context}
 	e.SetRaw(in.Src[start:end])
 	return e
 }

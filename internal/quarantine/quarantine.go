@@ -19,11 +19,12 @@ import (
 
 // Entry is one line of a quarantine file.
 type Entry struct {
-	Time   time.Time `json:"time"`   // when it was put here
-	File   string    `json:"file"`   // path of the source file
-	Offset int64     `json:"offset"` // first byte in the file (decompressed, for a .gz)
-	Length int       `json:"length"` // bytes
-	Reason string    `json:"reason"` // stable slug, as in the metric
+	Time   time.Time `json:"time"`           // when it was put here
+	File   string    `json:"file"`           // path of the source file
+	Offset int64     `json:"offset"`         // first byte in the file (decompressed, for a .gz)
+	Length int       `json:"length"`         // bytes
+	Kind   string    `json:"kind,omitempty"` // one of the Kind constants, empty for accounting records
+	Reason string    `json:"reason"`         // stable slug, as in the metric
 	Detail string    `json:"detail,omitempty"`
 	// Context is what the decoder needs to read Raw again, with the same UID.
 	Context []byte `json:"context,omitempty"`
@@ -32,6 +33,12 @@ type Entry struct {
 	Raw       string `json:"raw,omitempty"`
 	RawBase64 string `json:"raw_base64,omitempty"`
 }
+
+// Kinds of entries other than accounting records.
+const (
+	KindSystemLog = "system_log" // an entry of the system log
+	KindSession   = "session"    // what a session came to; it cannot be decoded again
+)
 
 // SetRaw stores b so that Bytes returns it unchanged.
 func (e *Entry) SetRaw(b string) {

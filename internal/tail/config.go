@@ -19,6 +19,10 @@ type Config struct {
 	// Chunk.Offset then jumps to the last line start. Files that appear later
 	// are read from their beginning.
 	StartAtEnd bool
+	// InOrder reads the files of a stream one after the other, the oldest first,
+	// for decoders that carry something from one file to the next. Without it a
+	// live file is read alongside a backlog, so that it does not have to wait.
+	InOrder bool
 	// PollInterval is the time between two looks at the followed files.
 	// Default 250 ms.
 	PollInterval time.Duration
@@ -69,6 +73,10 @@ type Config struct {
 // Observer is told what happens. Every function may be nil. They are called
 // from the reading goroutine and must not block.
 type Observer struct {
+	// Known: an earlier run has read f up to offset, and not finished it. state
+	// is what the Decoder's State was there. Called when Run begins, the oldest
+	// files first.
+	Known func(f *File, offset int64, state []byte)
 	// Opened: reading begins, at offset.
 	Opened func(f *File, offset int64)
 	// Finished: everything was read and accepted, size bytes in all. state is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 	"unique"
 )
@@ -308,7 +309,24 @@ func (t *Tailer) load(ctx context.Context) error {
 			t.restore(&e, s, now)
 		}
 	}
+	t.tellKnown()
 	return nil
+}
+
+func (t *Tailer) tellKnown() {
+	if t.cfg.Observer.Known == nil {
+		return
+	}
+	var known []*file
+	for f := range t.loaded {
+		if f.state != stateDone && f.hasState {
+			known = append(known, f)
+		}
+	}
+	slices.SortFunc(known, func(a, b *file) int { return a.order.compare(b.order) })
+	for _, f := range known {
+		t.cfg.Observer.Known(&f.info, f.acked, f.stateAtPos())
+	}
 }
 
 func (t *Tailer) restore(e *storedFile, s *shard, now time.Time) {

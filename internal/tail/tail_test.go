@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -772,4 +773,41 @@ func TestNames(t *testing.T) {
 	if !b.newerThan(a) || !c.newerThan(b) {
 		t.Error("log.N")
 	}
+}
+
+func TestInOrder(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.MaxInFlight, c.ChunkSize, c.InOrder = 1, 1<<10, true })
+	var want []string
+	for _, name := range []string{"log.2", "log.1", "log"} {
+		for i := range 40 {
+			h.write(name, rec(fmt.Sprint(name, "-", i)))
+			if i > 0 { // the first line is the header
+				want = append(want, fmt.Sprint(name, "-", i))
+			}
+		}
+	}
+	h.pass(5 * time.Second)
+	h.want(want...)
+}
+
+func TestKnownFilesAreTold(t *testing.T) {
+	h := newHarness(t, func(c *Config) {
+		c.Observer.Known = func(f *File, off int64, st []byte) {
+			c.Observer.Opened(f, -off) // an event with a mark
+			if int64(binary.BigEndian.Uint64(st)) != off {
+				t.Errorf("%s: state is not that of %d", f.Path, off)
+			}
+		}
+	})
+	h.write("log", header, rec("a"))
+	h.step(0)
+	size := len(header) + len(rec("a"))
+	h.rename("log", "log.1")
+	h.write("log", header, rec("b"))
+	h.step(300 * time.Millisecond)
+	h.restart()
+	h.wantEvent(fmt.Sprintf("opened log -%d", size), 2)
+	h.pass(20 * time.Second) // log.1 is finished by now
+	h.restart()
+	h.wantEvent(fmt.Sprintf("opened log -%d", size), 3)
 }

@@ -327,7 +327,7 @@ func (t *Tailer) setState(f *file, s state) {
 
 // pick gives the next file to read. Groups take turns; within a group the
 // oldest and the newest file do, so that a live file does not wait for a
-// backlog.
+// backlog, unless InOrder asks for the oldest only.
 func (t *Tailer) pick() *file {
 	for len(t.ring) > 0 {
 		if t.next >= len(t.ring) {
@@ -345,7 +345,7 @@ func (t *Tailer) pick() *file {
 		}
 		t.next++
 		g.flip = !g.flip
-		if g.flip {
+		if g.flip || t.cfg.InOrder {
 			return g.pending[0]
 		}
 		return g.pending[len(g.pending)-1]

@@ -8,8 +8,6 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
@@ -206,7 +204,7 @@ func contentKey(rec *acct.Record) uint64 {
 func (b *batch) Deliver(ctx context.Context) error {
 	r := b.d.r
 	if len(b.rejects) > 0 {
-		if err := b.quarantineRejects(ctx); err != nil {
+		if err := r.quarantineRejects(ctx, &b.in, b.rejects); err != nil {
 			return err
 		}
 	}
@@ -234,21 +232,6 @@ func (b *batch) Deliver(ctx context.Context) error {
 func (b *batch) rebuild() {
 	dec, _ := b.d.decoderAt(b.before, b.in.Offset) // an error was reported by Decode
 	b.build(dec)
-}
-
-func (b *batch) quarantineRejects(ctx context.Context) error {
-	r := b.d.r
-	if err := r.toQuarantine(ctx, r.quarantine, r.cfg.Quarantine.Path, b.in.Rejected(b.rejects)); err != nil {
-		return err
-	}
-	for _, rej := range b.rejects {
-		r.telemetry.PmtaRejected.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", string(rej.Reason))))
-	}
-	first := b.rejects[0]
-	r.log.Warn("input could not be read as records; it is in the quarantine file",
-		zap.String("file", b.d.file.Path), zap.Int64("offset", b.in.Offset+int64(first.Start)), zap.Int("pieces", len(b.rejects)),
-		zap.String("reason", string(first.Reason)), zap.String("detail", first.Detail), zap.String("quarantine", r.cfg.Quarantine.Path))
-	return nil
 }
 
 // again implements cargo.

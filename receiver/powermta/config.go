@@ -13,6 +13,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/mainlog"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
@@ -67,6 +68,13 @@ type Config struct {
 	// DeduplicateStreams leaves out copies of a record that PowerMTA wrote to
 	// more than one accounting file.
 	DeduplicateStreams DeduplicateConfig `mapstructure:"deduplicate_streams"`
+	// SystemLog reads PowerMTA's own log besides.
+	SystemLog SystemLogConfig `mapstructure:"system_log"`
+	// Reconciliation compares PowerMTA's count of a moved accounting file, which
+	// the system log tells, with what was read of it.
+	Reconciliation ReconciliationConfig `mapstructure:"reconciliation"`
+	// Coverage says which questions PowerMTA's configuration cannot answer.
+	Coverage CoverageConfig `mapstructure:"coverage"`
 	// Retry paces attempts after a refusal by the pipeline. There is no end:
 	// only a permanent error ends the attempts.
 	Retry RetryConfig `mapstructure:"retry"`
@@ -81,6 +89,67 @@ type StreamConfig struct {
 	// Stream is the value of pmta.stream: acct or bounce. Empty: bounce for
 	// files that hold only b and rb records, else acct.
 	Stream string `mapstructure:"stream"`
+}
+
+// SystemLogConfig says which system logs are read, and how.
+type SystemLogConfig struct {
+	// Include lists glob patterns of log files: log, pmta.log, pmtahttp.log,
+	// pmta-startuperr.log, and their rotated names. None: no system log is read.
+	Include []string `mapstructure:"include"`
+	// Exclude lists glob patterns of files to leave out.
+	Exclude []string `mapstructure:"exclude"`
+	// PatternsFile adds patterns to the built-in ones, or replaces some.
+	PatternsFile string `mapstructure:"patterns_file"`
+	// ReloadInterval is how often the patterns file is looked at.
+	ReloadInterval time.Duration `mapstructure:"reload_interval"`
+	// KeepData keeps hex dumps of transferred data (log-data), which hold
+	// message content. Credentials are removed in any case.
+	KeepData bool `mapstructure:"keep_data"`
+	// Sessions puts the lines of an SMTP session together.
+	Sessions SessionsConfig `mapstructure:"sessions"`
+	// Unknown keeps the templates of entries that no pattern knows.
+	Unknown UnknownConfig `mapstructure:"unknown"`
+}
+
+// SessionsConfig bounds the assembly of sessions.
+type SessionsConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Lines ships each line of a session too, not only the session.
+	Lines bool `mapstructure:"lines"`
+	// MaxOpen is how many sessions may be open at a time.
+	MaxOpen int `mapstructure:"max_open"`
+	// Timeout is how long, by the times in the log, a session may be without a
+	// line before its end is no longer waited for.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// MaxTranscript is the longest transcript of a session.
+	MaxTranscript ByteSize `mapstructure:"max_transcript"`
+}
+
+// UnknownConfig says where templates of unknown entries are kept.
+type UnknownConfig struct {
+	// Path is the JSON lines file that `pmtalog unclassified` reads. Empty: they
+	// are counted only.
+	Path string `mapstructure:"path"`
+	// MaxTemplates bounds how many are remembered.
+	MaxTemplates int `mapstructure:"max_templates"`
+	// SaveInterval is how often the file is written.
+	SaveInterval time.Duration `mapstructure:"save_interval"`
+}
+
+// ReconciliationConfig steers the comparison of counts.
+type ReconciliationConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Grace is how long after the log told of a move the file may take to be
+	// read to its end.
+	Grace time.Duration `mapstructure:"grace"`
+}
+
+// CoverageConfig steers what is said about missing columns and record types.
+type CoverageConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// AfterRecords is how many records have to be read before a record type
+	// that none of them had counts as missing.
+	AfterRecords int64 `mapstructure:"after_records"`
 }
 
 // QuarantineConfig says where rejected input goes.
@@ -103,7 +172,7 @@ var (
 	_ component.Config  = (*Config)(nil)
 	_ confmap.Validator = (*Config)(nil)
 
-	errNoInclude     = errors.New(`include: no pattern given; name the accounting files, for example include: [/var/log/pmta/acct-*.csv]`)
+	errNoInclude     = errors.New(`include: no pattern given; name the accounting files, for example include: [/var/log/pmta/acct-*.csv], or system logs in system_log::include`)
 	errRetryInterval = errors.New(`retry: initial_interval must be above 0 and not above max_interval`)
 )
 
@@ -119,7 +188,14 @@ func createDefaultConfig() component.Config {
 		IncludeFileName:    true,
 		Quarantine:         acctlogs.DefaultQuarantine(),
 		DeduplicateStreams: DeduplicateConfig{MaxEntries: 200_000},
-		Retry:              RetryConfig{InitialInterval: 100 * time.Millisecond, MaxInterval: 10 * time.Second},
+		SystemLog: SystemLogConfig{
+			ReloadInterval: 10 * time.Second,
+			Sessions:       SessionsConfig{Enabled: true, Lines: true, MaxOpen: 1000, Timeout: time.Hour, MaxTranscript: 8 << 10},
+			Unknown:        UnknownConfig{MaxTemplates: 2000, SaveInterval: time.Minute},
+		},
+		Reconciliation: ReconciliationConfig{Enabled: true, Grace: 15 * time.Minute},
+		Coverage:       CoverageConfig{Enabled: true, AfterRecords: 10_000},
+		Retry:          RetryConfig{InitialInterval: 100 * time.Millisecond, MaxInterval: 10 * time.Second},
 	}
 }
 
@@ -133,7 +209,7 @@ func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
-	if len(c.Include) == 0 {
+	if len(c.Include) == 0 && len(c.SystemLog.Include) == 0 {
 		errs = append(errs, errNoInclude)
 	}
 	globs := func(key string, patterns []string) {
@@ -148,6 +224,8 @@ func (c *Config) Validate() error {
 	}
 	globs("include", c.Include)
 	globs("exclude", c.Exclude)
+	globs("system_log::include", c.SystemLog.Include)
+	globs("system_log::exclude", c.SystemLog.Exclude)
 	if c.StartAt != startAtBeginning && c.StartAt != startAtEnd {
 		bad(`start_at: %q is not known; use "beginning" or "end"`, c.StartAt)
 	}
@@ -182,6 +260,15 @@ func (c *Config) Validate() error {
 			bad("streams[%d]::stream: %q is not known; use acct or bounce, or leave it out", i, s.Stream)
 		}
 	}
+	if len(c.SystemLog.Include) > 0 {
+		errs = append(errs, c.SystemLog.problems()...)
+	}
+	if c.Reconciliation.Enabled && (c.Reconciliation.Grace < time.Second || c.Reconciliation.Grace > 7*24*time.Hour) {
+		bad("reconciliation::grace: %v is out of range; use 1s to 168h", c.Reconciliation.Grace)
+	}
+	if c.Coverage.Enabled && c.Coverage.AfterRecords < 1 {
+		bad("coverage::after_records: %d is too few; use 1 or more", c.Coverage.AfterRecords)
+	}
 	errs = append(errs, c.Quarantine.Problems()...)
 	if c.DeduplicateStreams.Enabled && c.DeduplicateStreams.MaxEntries < 1 {
 		bad("deduplicate_streams::max_entries: %d is too few; use 1 or more", c.DeduplicateStreams.MaxEntries)
@@ -190,6 +277,39 @@ func (c *Config) Validate() error {
 		errs = append(errs, errRetryInterval)
 	}
 	return errors.Join(errs...)
+}
+
+// problems returns every mistake with its key.
+func (c *SystemLogConfig) problems() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("system_log::"+format, args...)) }
+	if c.PatternsFile != "" {
+		if _, err := mainlog.LoadPatterns(c.PatternsFile); err != nil {
+			bad("patterns_file: %w", err)
+		}
+	}
+	if c.ReloadInterval < time.Second {
+		bad("reload_interval: %v is too short; use 1s or more", c.ReloadInterval)
+	}
+	if c.Sessions.Enabled {
+		if c.Sessions.MaxOpen < 1 || c.Sessions.MaxOpen > 100_000 {
+			bad("sessions::max_open: %d is out of range; use 1 to 100000", c.Sessions.MaxOpen)
+		}
+		if c.Sessions.Timeout < time.Second {
+			bad("sessions::timeout: %v is too short; use 1s or more", c.Sessions.Timeout)
+		}
+		if c.Sessions.MaxTranscript > 1<<20 {
+			bad("sessions::max_transcript: %v is too long; use 0 (no transcript) to 1MiB", c.Sessions.MaxTranscript)
+		}
+	} else if !c.Sessions.Lines {
+		bad("sessions: with enabled and lines both false nothing of a session is shipped; set one of them to true")
+	}
+	if c.Unknown.MaxTemplates < 1 || c.Unknown.MaxTemplates > 1_000_000 {
+		bad("unknown::max_templates: %d is out of range; use 1 to 1000000", c.Unknown.MaxTemplates)
+	}
+	if c.Unknown.SaveInterval < time.Second {
+		bad("unknown::save_interval: %v is too short; use 1s or more", c.Unknown.SaveInterval)
+	}
+	return errs
 }
 
 // ByteSize is a number of bytes, in a configuration perhaps with a unit.

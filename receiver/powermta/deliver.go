@@ -57,6 +57,20 @@ func (r *logsReceiver) offer(ctx context.Context, c cargo) error {
 	}
 }
 
+func (r *logsReceiver) quarantineRejects(ctx context.Context, in *acctlogs.Input, rejects []acctlogs.Reject) error {
+	if err := r.toQuarantine(ctx, r.quarantine, r.cfg.Quarantine.Path, in.Rejected(rejects)); err != nil {
+		return err
+	}
+	for _, rej := range rejects {
+		r.telemetry.PmtaRejected.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", string(rej.Reason))))
+	}
+	first := rejects[0]
+	r.log.Warn("input could not be read as records; it is in the quarantine file",
+		zap.String("file", in.Name), zap.Int64("offset", in.Offset+int64(first.Start)), zap.Int("pieces", len(rejects)),
+		zap.String("reason", string(first.Reason)), zap.String("detail", first.Detail), zap.String("quarantine", r.cfg.Quarantine.Path))
+	return nil
+}
+
 func (r *logsReceiver) quarantineRefused(ctx context.Context, c cargo, cause error) error {
 	entries := c.refused(cause)
 	if err := r.toQuarantine(ctx, r.refused, r.cfg.Quarantine.RefusedPath(), entries); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/receiver"
@@ -47,18 +48,21 @@ type logsReceiver struct {
 	store      storage.Client
 	quarantine *quarantine.File // input that is no record: bounded, the oldest goes
 	refused    *quarantine.File // records that a destination refused: nothing goes, reading waits
-	tailer     *tail.Tailer
+	tailers    []*tail.Tailer   // of accounting files, of system logs
+	reports    *reports
+	syslog     *systemLog // nil without system logs
 	cancel     context.CancelFunc
-	done       chan struct{}
+	done       sync.WaitGroup
 
 	mu      sync.Mutex // guards everything declared below
 	window  *dedup.Window
 	streams map[string]uint32
 	mixed   map[uint32]bool
+	events  map[string]metric.MeasurementOption
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsReceiver, error) {
-	r := &logsReceiver{cfg: cfg, set: set, log: set.Logger, next: next, streams: map[string]uint32{}, mixed: map[uint32]bool{}}
+	r := &logsReceiver{cfg: cfg, set: set, log: set.Logger, next: next, streams: map[string]uint32{}, mixed: map[uint32]bool{}, events: map[string]metric.MeasurementOption{}}
 	r.opts = acct.Options{MaxRecordSize: int(cfg.MaxRecordSize), Instance: cfg.Instance}
 	if cfg.Timezone != "" {
 		loc, err := time.LoadLocation(cfg.Timezone)
@@ -97,37 +101,71 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 	if r.quarantine, r.refused, err = r.cfg.Quarantine.Open(); err != nil {
 		return err
 	}
-	cfg := tail.Config{
-		Include:       r.cfg.Include,
-		Exclude:       r.cfg.Exclude,
-		StartAtEnd:    r.cfg.StartAt == startAtEnd,
-		PollInterval:  r.cfg.PollInterval,
-		Notify:        r.cfg.Notify,
-		ChunkSize:     int(r.cfg.ReadSize),
-		MaxRecordSize: int(r.cfg.MaxRecordSize),
-		MaxOpenFiles:  r.cfg.MaxOpenFiles,
-		MaxInFlight:   r.cfg.MaxInFlight,
-		NewDecoder:    r.newFileDecoder,
-		Observer:      r.observer(),
-	}
+	var side *sideStore
 	if r.store != nil {
-		cfg.Store = r.store
+		side = &sideStore{client: r.store, prefix: "reconcile."}
 	}
-	if r.tailer, err = tail.New(cfg); err != nil {
-		return err
+	r.reports = r.newReports(side)
+	if len(r.cfg.Include) > 0 {
+		if err := r.addTailer("", r.cfg.Include, r.cfg.Exclude, tail.Config{
+			NewDecoder: r.newFileDecoder,
+			Observer:   tail.Observer{Finished: func(f *tail.File, _ int64, state []byte) { r.reports.finished(f, state) }},
+		}); err != nil {
+			return err
+		}
+	}
+	if len(r.cfg.SystemLog.Include) > 0 {
+		if r.syslog, err = newSystemLog(r); err != nil {
+			return err
+		}
+		if err := r.addTailer("log.", r.cfg.SystemLog.Include, r.cfg.SystemLog.Exclude, tail.Config{
+			NewDecoder: r.syslog.newDecoder,
+			InOrder:    true, // sessions go on in the next file
+			Observer: tail.Observer{
+				Known:    r.syslog.known,
+				Finished: func(f *tail.File, _ int64, _ []byte) { r.syslog.finished(f) },
+			},
+		}); err != nil {
+			return err
+		}
 	}
 	if err := r.registerGauges(); err != nil {
 		return err
 	}
 	var run context.Context
 	run, r.cancel = context.WithCancel(context.Background())
-	r.done = make(chan struct{})
-	go func() {
-		defer close(r.done)
-		if err := r.tailer.Run(run); err != nil {
-			r.log.Error("reading has stopped", zap.Error(err))
-		}
-	}()
+	r.reports.start()
+	if r.syslog != nil {
+		r.done.Go(func() { r.syslog.run(run) })
+	}
+	for _, t := range r.tailers {
+		r.done.Go(func() {
+			if err := t.Run(run); err != nil {
+				// Reading from the beginning would be worse than not to start.
+				componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(fmt.Errorf("storage: cannot read the saved positions: %w", err)))
+			}
+		})
+	}
+	return nil
+}
+
+// addTailer makes a tailer from cfg and the configuration. Its positions have
+// keys that begin with prefix.
+func (r *logsReceiver) addTailer(prefix string, include, exclude []string, cfg tail.Config) error {
+	cfg.Include, cfg.Exclude = include, exclude
+	cfg.StartAtEnd = r.cfg.StartAt == startAtEnd
+	cfg.PollInterval, cfg.Notify = r.cfg.PollInterval, r.cfg.Notify
+	cfg.ChunkSize, cfg.MaxRecordSize = int(r.cfg.ReadSize), int(r.cfg.MaxRecordSize)
+	cfg.MaxOpenFiles, cfg.MaxInFlight = r.cfg.MaxOpenFiles, r.cfg.MaxInFlight
+	cfg.Observer = r.observer(cfg.Observer)
+	if r.store != nil {
+		cfg.Store = prefixStore{r.store, prefix}
+	}
+	t, err := tail.New(cfg)
+	if err != nil {
+		return err
+	}
+	r.tailers = append(r.tailers, t)
 	return nil
 }
 
@@ -157,8 +195,14 @@ func (r *logsReceiver) Shutdown(ctx context.Context) error {
 	var errs []error
 	if r.cancel != nil {
 		r.cancel()
+		stopped := make(chan struct{})
+		go func() {
+			r.done.Wait()
+			r.reports.stop()
+			close(stopped)
+		}()
 		select {
-		case <-r.done:
+		case <-stopped:
 		case <-ctx.Done():
 			errs = append(errs, ctx.Err())
 		}

@@ -206,7 +206,10 @@ func await(t *testing.T, what string, cond func() bool) {
 }
 
 func str(lr plog.LogRecord, key string) string {
-	v, _ := lr.Attributes().Get(key)
+	v, ok := lr.Attributes().Get(key)
+	if !ok {
+		return ""
+	}
 	return v.AsString()
 }
 

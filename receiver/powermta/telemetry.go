@@ -16,7 +16,11 @@ func (r *logsReceiver) registerGauges() error {
 	t := r.telemetry
 	count := func(value func(tail.Stats) int64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(value(r.tailer.Stats()))
+			var sum int64
+			for _, t := range r.tailers {
+				sum += value(t.Stats())
+			}
+			o.Observe(sum)
 			return nil
 		}
 	}
@@ -29,28 +33,35 @@ func (r *logsReceiver) registerGauges() error {
 		t.RegisterPmtaFilesTrackedCallback(count(func(s tail.Stats) int64 { return int64(s.Files) })),
 		t.RegisterPmtaBatchesInFlightCallback(count(func(s tail.Stats) int64 { return int64(s.InFlight) })),
 		t.RegisterPmtaLagBytesCallback(func(_ context.Context, o metric.Int64Observer) error {
-			for name, s := range r.tailer.Stats().Streams {
-				o.Observe(s.LagBytes, metric.WithAttributes(attribute.String("stream", name)))
+			for _, t := range r.tailers {
+				for name, s := range t.Stats().Streams {
+					o.Observe(s.LagBytes, metric.WithAttributes(attribute.String("stream", name)))
+				}
 			}
 			return nil
 		}),
 		t.RegisterPmtaLagSecondsCallback(func(_ context.Context, o metric.Float64Observer) error {
-			for name, s := range r.tailer.Stats().Streams {
-				o.Observe(s.LagSeconds, metric.WithAttributes(attribute.String("stream", name)))
+			for _, t := range r.tailers {
+				for name, s := range t.Stats().Streams {
+					o.Observe(s.LagSeconds, metric.WithAttributes(attribute.String("stream", name)))
+				}
 			}
 			return nil
 		}),
 	)
 }
 
-// observer turns what the tailer tells into log lines.
-func (r *logsReceiver) observer() tail.Observer {
+// observer turns what a tailer tells into log lines, and tells other of known
+// and finished files.
+func (r *logsReceiver) observer(other tail.Observer) tail.Observer {
 	log := r.log
 	return tail.Observer{
+		Known: other.Known,
 		Opened: func(f *tail.File, offset int64) {
 			log.Debug("reading", zap.String("file", f.Path), zap.Int64("offset", offset))
 		},
-		Finished: func(f *tail.File, size int64, _ []byte) {
+		Finished: func(f *tail.File, size int64, state []byte) {
+			other.Finished(f, size, state)
 			log.Debug("read to the end", zap.String("file", f.Path), zap.Int64("bytes", size))
 		},
 		Rotated: func(f *tail.File, path string) {

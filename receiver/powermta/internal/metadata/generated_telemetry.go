@@ -25,22 +25,29 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                 metric.Meter
-	mu                    sync.Mutex
-	registrations         []metric.Registration
-	PmtaBatchesInFlight   metric.Int64ObservableGauge
-	PmtaBytesLost         metric.Int64ObservableCounter
-	PmtaBytesRead         metric.Int64ObservableCounter
-	PmtaDuplicatesDropped metric.Int64Counter
-	PmtaFilesOpen         metric.Int64ObservableGauge
-	PmtaFilesTracked      metric.Int64ObservableGauge
-	PmtaLagBytes          metric.Int64ObservableGauge
-	PmtaLagSeconds        metric.Float64ObservableGauge
-	PmtaRecords           metric.Int64Counter
-	PmtaRejected          metric.Int64Counter
-	PmtaRetries           metric.Int64Counter
-	PmtaRotations         metric.Int64ObservableCounter
-	PmtaTruncations       metric.Int64ObservableCounter
+	meter                     metric.Meter
+	mu                        sync.Mutex
+	registrations             []metric.Registration
+	PmtaBatchesInFlight       metric.Int64ObservableGauge
+	PmtaBytesLost             metric.Int64ObservableCounter
+	PmtaBytesRead             metric.Int64ObservableCounter
+	PmtaCoverageGaps          metric.Int64ObservableGauge
+	PmtaDuplicatesDropped     metric.Int64Counter
+	PmtaFilesOpen             metric.Int64ObservableGauge
+	PmtaFilesTracked          metric.Int64ObservableGauge
+	PmtaLagBytes              metric.Int64ObservableGauge
+	PmtaLagSeconds            metric.Float64ObservableGauge
+	PmtaLogEntries            metric.Int64Counter
+	PmtaLogRemoved            metric.Int64Counter
+	PmtaLogUnknown            metric.Int64Counter
+	PmtaReconciledFiles       metric.Int64Counter
+	PmtaReconciliationRecords metric.Int64Counter
+	PmtaRecords               metric.Int64Counter
+	PmtaRejected              metric.Int64Counter
+	PmtaRetries               metric.Int64Counter
+	PmtaRotations             metric.Int64ObservableCounter
+	PmtaSessions              metric.Int64Counter
+	PmtaTruncations           metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -90,6 +97,21 @@ func (builder *TelemetryBuilder) RegisterPmtaBytesReadCallback(cb metric.Int64Ca
 		cb(ctx, &observerInt64{inst: builder.PmtaBytesRead, obs: o})
 		return nil
 	}, builder.PmtaBytesRead)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPmtaCoverageGapsCallback sets callback for observable PmtaCoverageGaps metric.
+func (builder *TelemetryBuilder) RegisterPmtaCoverageGapsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PmtaCoverageGaps, obs: o})
+		return nil
+	}, builder.PmtaCoverageGaps)
 	if err != nil {
 		return err
 	}
@@ -245,6 +267,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
+	builder.PmtaCoverageGaps, err = builder.meter.Int64ObservableGauge(
+		"otelcol_pmta_coverage_gaps",
+		metric.WithDescription("Questions that PowerMTA's configuration leaves open; each has an event pmta.coverage. [Beta]"),
+		metric.WithUnit("{gap}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.PmtaDuplicatesDropped, err = builder.meter.Int64Counter(
 		"otelcol_pmta_duplicates_dropped",
 		metric.WithDescription("Records left out because another stream had carried them already (deduplicate_streams). [Beta]"),
@@ -275,6 +303,36 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
+	builder.PmtaLogEntries, err = builder.meter.Int64Counter(
+		"otelcol_pmta_log_entries",
+		metric.WithDescription("Entries of the system log and findings of the agent that the pipeline has accepted. [Beta]"),
+		metric.WithUnit("{entry}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PmtaLogRemoved, err = builder.meter.Int64Counter(
+		"otelcol_pmta_log_removed",
+		metric.WithDescription("Lines of message content and pieces of credentials removed from the system log. [Beta]"),
+		metric.WithUnit("{piece}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PmtaLogUnknown, err = builder.meter.Int64Counter(
+		"otelcol_pmta_log_unknown",
+		metric.WithDescription("Entries of the system log that no pattern knows. [Beta]"),
+		metric.WithUnit("{entry}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PmtaReconciledFiles, err = builder.meter.Int64Counter(
+		"otelcol_pmta_reconciled_files",
+		metric.WithDescription("Moved accounting files that were compared with PowerMTA's count. [Beta]"),
+		metric.WithUnit("{file}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PmtaReconciliationRecords, err = builder.meter.Int64Counter(
+		"otelcol_pmta_reconciliation_records",
+		metric.WithDescription("Records by which PowerMTA's counts and what was read differ. [Beta]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.PmtaRecords, err = builder.meter.Int64Counter(
 		"otelcol_pmta_records",
 		metric.WithDescription("Records accepted by the pipeline. [Beta]"),
@@ -297,6 +355,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_pmta_rotations",
 		metric.WithDescription("Files that were renamed or succeeded by a new one. [Beta]"),
 		metric.WithUnit("{rotation}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PmtaSessions, err = builder.meter.Int64Counter(
+		"otelcol_pmta_sessions",
+		metric.WithDescription("SMTP sessions put together from the system log and accepted by the pipeline. [Beta]"),
+		metric.WithUnit("{session}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.PmtaTruncations, err = builder.meter.Int64ObservableCounter(
