@@ -9,25 +9,31 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/mainlog"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
 const parseHelp = `Usage: pmtalog parse [FLAGS] FILE...
 
-Reads accounting files as the agent does and writes one JSON object a line. What was read and what was
-rejected goes to standard error. FILE may be CSV or JSON, compressed (.gz), a quarantine file of the
-agent, or - for standard input.
+Reads accounting files and system logs as the agent does and writes one JSON object a line. What was
+read and what was rejected goes to standard error. FILE may be an accounting file in CSV or JSON, a
+system log (log, pmta.log, pmtahttp.log), compressed (.gz), a quarantine file of the agent, or - for
+standard input. Which one it is shows in its first line.
 
 Examples:
   pmtalog parse /var/log/pmta/acct-2026-01-31-0000.csv
   zcat old/*.gz | pmtalog parse - | jq 'select(."pmta.record.type" == "b")'
   pmtalog parse --summary /var/log/pmta/moved/*.csv.gz
+  pmtalog parse /var/log/pmta/log | jq 'select(."event.name" == "pmta.queue.backoff")'
   pmtalog parse /var/lib/otelcol-pmta/quarantine.jsonl
 `
 
@@ -36,6 +42,9 @@ func runParse(ctx context.Context, args []string, std stdio) int {
 	zone := f.String("timezone", "", "IANA `ZONE` of times without an offset (default: this machine's)")
 	instance := f.String("instance", "", "the agent's `instance`, for the same log.record.uid")
 	maxRecord := f.Int("max-record-size", 1<<20, "longest record in `BYTES`")
+	systemLog := f.Bool("log", false, "take FILE for a system log, whatever its first line looks like (pmta-startuperr.log)")
+	patterns := f.String("patterns", "", "the agent's `patterns_file` for system logs")
+	keepData := f.Bool("keep-data", false, "keep hex dumps of message content in system logs")
 	summary := f.Bool("summary", false, "print no records, only the summary")
 	if code, ok := parseFlags(f, args, std); !ok {
 		return code
@@ -45,13 +54,18 @@ func runParse(ctx context.Context, args []string, std stdio) int {
 		return exitUsage
 	}
 	p := &parser{opts: acct.Options{Instance: *instance, MaxRecordSize: *maxRecord}, err: std.err, quiet: *summary,
-		types: map[string]int64{}, reasons: map[acct.Reason]int64{}}
+		isLog: *systemLog, types: map[string]int64{}, reasons: map[acct.Reason]int64{}}
 	if *zone != "" {
 		loc, err := time.LoadLocation(*zone)
 		if err != nil {
 			return fail(std, exitUsage, "parse", fmt.Errorf("--timezone: %w; use a name such as Europe/Berlin", err))
 		}
 		p.opts.Location = loc
+	}
+	p.logOpts = mainlog.Options{Instance: *instance, MaxRecordSize: *maxRecord, Location: p.opts.Location, KeepData: *keepData}
+	var err error
+	if p.logOpts.Patterns, err = mainlog.LoadPatterns(*patterns); err != nil {
+		return fail(std, exitUsage, "parse", fmt.Errorf("--patterns: %w", err))
 	}
 	p.out = bufio.NewWriterSize(std.out, 256<<10)
 	code := exitOK
@@ -72,14 +86,17 @@ func runParse(ctx context.Context, args []string, std stdio) int {
 
 var errOutput = errors.New("cannot write the result")
 
-// parser writes records and counts what it sees. It is the acct.Handler.
+// parser writes records and counts what it sees. It is the acct.Handler and the
+// mainlog.Handler.
 type parser struct {
-	opts  acct.Options
-	out   *bufio.Writer
-	err   io.Writer
-	quiet bool
-	json  jsonline.Writer
-	line  []byte
+	opts    acct.Options
+	logOpts mainlog.Options
+	isLog   bool // every file is a system log
+	out     *bufio.Writer
+	err     io.Writer
+	quiet   bool
+	json    jsonline.Writer
+	line    []byte
 
 	name     string // of the current file
 	base     int64  // position of the current chunk in it
@@ -96,17 +113,40 @@ type parser struct {
 
 // Record implements acct.Handler.
 func (p *parser) Record(r *acct.Record) {
-	p.records++
-	if r.TypeText != p.last {
-		p.flushCount()
-		p.last = string([]byte(r.TypeText))
-	}
-	p.lastN++
+	p.count(r.TypeText)
 	if p.quiet || p.werr != nil {
 		return
 	}
 	p.line = p.json.AppendRecord(p.line[:0], r)
 	_, p.werr = p.out.Write(p.line)
+}
+
+// Entry implements mainlog.Handler.
+func (p *parser) Entry(e *mainlog.Entry) {
+	p.event(&jsonline.Event{Time: e.Time, Name: e.Event, SeverityText: e.Severity.String(), UID: e.UID, Stream: e.Stream, Body: e.Text, Attrs: e.Attrs})
+}
+
+// Session implements mainlog.Handler.
+func (p *parser) Session(s *mainlog.Session) {
+	p.event(&jsonline.Event{Time: s.Time, Name: semconv.EventSession, SeverityText: s.Severity.String(), UID: s.UID, Stream: semconv.StreamDiag, Body: s.Text, Attrs: s.Attrs})
+}
+
+func (p *parser) event(e *jsonline.Event) {
+	p.count(e.Name)
+	if p.quiet || p.werr != nil {
+		return
+	}
+	p.line = p.json.AppendEvent(p.line[:0], e)
+	_, p.werr = p.out.Write(p.line)
+}
+
+func (p *parser) count(what string) {
+	p.records++
+	if what != p.last {
+		p.flushCount()
+		p.last = strings.Clone(what)
+	}
+	p.lastN++
 }
 
 func (p *parser) flushCount() {
@@ -150,17 +190,45 @@ func (p *parser) file(ctx context.Context, name string, stdin io.Reader) error {
 		br = bufio.NewReaderSize(gz, 64<<10)
 	}
 	head, _ := br.Peek(64 << 10)
-	if line, _, _ := bytes.Cut(head, []byte{'\n'}); quarantine.Looks(line) {
+	line, _, _ := bytes.Cut(head, []byte{'\n'})
+	var err error
+	switch {
+	case quarantine.Looks(line):
 		return p.quarantined(br)
+	case p.isLog || mainlog.Looks(string(line)):
+		dec := p.logDecoder(name)
+		if err = p.stream(ctx, br, p.decodeLog(dec), 0); err == nil {
+			p.base, p.src = 0, ""
+			dec.Flush(p)
+		}
+	default:
+		err = p.stream(ctx, br, p.decodeAcct(acct.NewDecoder(p.opts)), 0)
 	}
-	if err := p.stream(ctx, br, acct.NewDecoder(p.opts), 0); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
+func (p *parser) logDecoder(name string) *mainlog.Decoder {
+	opts := p.logOpts
+	opts.StartupErrors = strings.Contains(filepath.Base(name), "startuperr")
+	return mainlog.NewDecoder(opts)
+}
+
+// decode decodes what it can of src and returns how much that is.
+type decode func(src string, final bool) (used int)
+
+func (p *parser) decodeAcct(dec *acct.Decoder) decode {
+	return func(src string, final bool) int { return dec.Decode(src, final, p) }
+}
+
+func (p *parser) decodeLog(dec *mainlog.Decoder) decode {
+	return func(src string, final bool) int { return dec.Decode(src, final, p) }
+}
+
 // stream decodes what r holds; p.base is its position in the file.
-func (p *parser) stream(ctx context.Context, r io.Reader, dec *acct.Decoder, base int64) error {
+func (p *parser) stream(ctx context.Context, r io.Reader, dec decode, base int64) error {
 	p.base = base
 	const chunk = 256 << 10
 	var rest []byte // not used yet
@@ -175,7 +243,7 @@ func (p *parser) stream(ctx context.Context, r io.Reader, dec *acct.Decoder, bas
 			return err
 		}
 		p.src = unsafe.String(unsafe.SliceData(buf), len(buf))
-		used := dec.Decode(p.src, final, p)
+		used := dec(p.src, final)
 		if p.werr != nil {
 			return fmt.Errorf("%w: %w", errOutput, p.werr)
 		}
@@ -199,8 +267,22 @@ func (p *parser) quarantined(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		dec := acct.NewDecoder(p.opts)
-		if err := dec.Restore(e.Context, e.Offset); err != nil {
+		var dec decode
+		switch e.Kind {
+		case quarantine.KindSession:
+			// Its lines have entries of their own; what it came to is for people.
+			fmt.Fprintf(p.err, "%s: byte %d: session: %s\n", e.File, e.Offset, raw)
+			return nil
+		case quarantine.KindSystemLog:
+			d := p.logDecoder(e.File)
+			err = d.Restore(e.Context, e.Offset)
+			dec = p.decodeLog(d)
+		default:
+			d := acct.NewDecoder(p.opts)
+			err = d.Restore(e.Context, e.Offset)
+			dec = p.decodeAcct(d)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		p.name = e.File

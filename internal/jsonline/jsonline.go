@@ -1,5 +1,5 @@
-// Package jsonline renders accounting records as flat JSON objects, one a
-// line.
+// Package jsonline renders accounting records and log entries as flat JSON
+// objects, one a line.
 package jsonline // import "github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
 
 import (
@@ -22,18 +22,52 @@ type Writer struct {
 // AppendRecord appends rec and a line feed to dst. Keys are timestamp (RFC 3339
 // in UTC), event.name, severity_text, log.record.uid and the attributes.
 func (w *Writer) AppendRecord(dst []byte, rec *acct.Record) []byte {
-	dst = append(dst, `{"timestamp":"`...)
-	dst = w.appendTime(dst, rec.Time)
-	dst = append(dst, `","event.name":"`...)
-	dst = append(dst, rec.Type.EventName()...)
-	dst = append(dst, `","severity_text":"`...)
 	_, text := rec.Type.Severity()
-	dst = append(dst, text...)
+	dst = w.appendHead(dst, rec.Time, rec.Type.EventName(), text, rec.UID)
+	return append(appendAttrs(dst, rec.Attrs), '}', '\n')
+}
+
+// Event is a line that is no accounting record.
+type Event struct {
+	Time         int64 // nanoseconds since the Unix epoch, 0 for none
+	Name         string
+	SeverityText string
+	UID          [2]uint64
+	Stream       string // pmta.stream
+	Body         string
+	Attrs        []acct.Attr
+}
+
+// AppendEvent is AppendRecord for an event, with the keys pmta.stream and body
+// besides. Without a time there is no timestamp.
+func (w *Writer) AppendEvent(dst []byte, e *Event) []byte {
+	dst = w.appendHead(dst, e.Time, e.Name, e.SeverityText, e.UID)
+	dst = append(dst, `,"`+semconv.PMTAStream+`":`...)
+	dst = AppendString(dst, e.Stream)
+	dst = append(dst, `,"body":`...)
+	dst = AppendString(dst, e.Body)
+	return append(appendAttrs(dst, e.Attrs), '}', '\n')
+}
+
+func (w *Writer) appendHead(dst []byte, time int64, name, severity string, uid [2]uint64) []byte {
+	dst = append(dst, '{')
+	if time != 0 {
+		dst = append(dst, `"timestamp":"`...)
+		dst = w.appendTime(dst, time)
+		dst = append(dst, `",`...)
+	}
+	dst = append(dst, `"event.name":`...)
+	dst = AppendString(dst, name)
+	dst = append(dst, `,"severity_text":"`...)
+	dst = append(dst, severity...)
 	dst = append(dst, `","`+semconv.LogRecordUID+`":"`...)
-	dst = acct.AppendUID(dst, rec.UID)
-	dst = append(dst, '"')
-	for i := range rec.Attrs {
-		a := &rec.Attrs[i]
+	dst = acct.AppendUID(dst, uid)
+	return append(dst, '"')
+}
+
+func appendAttrs(dst []byte, attrs []acct.Attr) []byte {
+	for i := range attrs {
+		a := &attrs[i]
 		dst = append(dst, ',')
 		dst = AppendString(dst, a.Key)
 		dst = append(dst, ':')
@@ -60,7 +94,7 @@ func (w *Writer) AppendRecord(dst []byte, rec *acct.Record) []byte {
 			dst = append(dst, ']')
 		}
 	}
-	return append(dst, '}', '\n')
+	return dst
 }
 
 // appendTime renders nanoseconds since the epoch; the whole second is kept,

@@ -2,6 +2,7 @@ package mainlog
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -27,3 +28,6 @@ func (e *Entry) Line(location *time.Location) string {
 	}
 	return head + e.Text + "\n"
 }
+
+// Looks tells whether a line is one of a system log: it begins with a time.
+func Looks(line string) bool { return startsEntry(strings.TrimPrefix(line, bom)) }
