@@ -20,12 +20,19 @@ const (
 	RemoteBounce               // rb: bounce message received later
 	RemoteStatus               // rs: other status message received later
 	numTypes
+
+	// Notice is no accounting record but something that happens to the server itself. A world has notices only if its
+	// scenario has a [Stoppage].
+	Notice = numTypes
 )
 
 var typeNames = [numTypes]string{"d", "b", "t", "tq", "r", "f", "rb", "rs"}
 
 // String returns the value of the column "type", such as "tq".
 func (t Type) String() string {
+	if t == Notice {
+		return "notice"
+	}
 	if t >= numTypes {
 		return fmt.Sprintf("Type(%d)", uint8(t))
 	}
@@ -65,11 +72,32 @@ func ParseTypes(s string) ([]Type, error) {
 // until the next call of [World.Next].
 type Event struct {
 	Type    Type
-	At      time.Time // in the world's zone
-	Message *Message  // nil for TransientQueue
-	Attempt *Attempt  // set for Delivery, Bounce, Transient and TransientQueue
-	Report  *Report   // set for Feedback, RemoteBounce and RemoteStatus
+	At      time.Time     // in the world's zone
+	Message *Message      // nil for TransientQueue and Notice
+	Attempt *Attempt      // set for Delivery, Bounce, Transient and TransientQueue
+	Report  *Report       // set for Feedback, RemoteBounce and RemoteStatus
+	Server  *ServerNotice // set for Notice
 }
+
+// ServerNotice says what happened to the server.
+type ServerNotice struct {
+	Kind NoticeKind
+	Stop *Stoppage // the incident it belongs to
+}
+
+// NoticeKind is something that can happen to the server.
+type NoticeKind uint8
+
+// The kinds of notices.
+const (
+	Started     NoticeKind = iota // up again after a crash or a failed start
+	Stopped                       // shut down in good order
+	Crashed                       // went down without a word
+	StartFailed                   // a start ended with an error
+	DiskIsFull                    // no room in the spool: no mail is taken
+	DiskHasRoom                   // the same is over
+	Reloaded                      // the configuration was read again, or not if it has an error
+)
 
 // Message is one recipient of one message that the server took responsibility for.
 type Message struct {

@@ -13,6 +13,7 @@ type Reply struct {
 	category string // bounceCat
 	diagType string // "smtp;", "x-pmta;" or empty for no diagnostic
 	local    bool   // decided without a remote host
+	noHost   bool   // no host was found to connect to
 	parts    []part
 }
 

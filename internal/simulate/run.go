@@ -43,7 +43,7 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) {
 
 // RunOptions say how long and how fast a run is.
 type RunOptions struct {
-	Streams  []Stream
+	Streams  []Stream      // opened in this order and closed in the opposite one, so a log that others tell things comes first
 	Records  int64         // end after so many events that some stream took; 0 = no limit
 	Duration time.Duration // end when so much of the world's time has passed; 0 = no limit
 	Clock    Clock         // pace events by this clock; nil = as fast as possible
@@ -65,8 +65,8 @@ const (
 func Run(ctx context.Context, w *World, opt RunOptions) (sum Summary, err error) {
 	opened := 0
 	defer func() {
-		for _, s := range opt.Streams[:opened] {
-			err = errors.Join(err, s.Close())
+		for i := opened - 1; i >= 0; i-- {
+			err = errors.Join(err, opt.Streams[i].Close())
 		}
 	}()
 	for _, s := range opt.Streams {

@@ -60,10 +60,13 @@ type World struct {
 	freed      *Message
 	pool       []*Message
 	hurry      int64
+	notices    []notice // still to come, in order of time
+	stops      []*Stoppage
 
 	pQueue, pDoomed, pAgain, pBounceQueue, pAdmin, pV6 uint64
 
 	ev  Event
+	srv ServerNotice
 	at  Attempt
 	rep Report
 	buf []byte
@@ -166,18 +169,19 @@ func NewWorld(opt WorldOptions) (*World, error) {
 		return nil, fmt.Errorf("hurry %d is not between 1 and 3600", opt.Hurry)
 	}
 	w := &World{opt: opt, rnd: newRand(opt.Seed), start: opt.Start, hurry: int64(opt.Hurry)}
+	if err := w.plan(); err != nil {
+		return nil, err
+	}
 	if err := w.build(); err != nil {
 		return nil, err
 	}
 	return w, w.calibrate()
 }
 
-func (w *World) build() error {
+// buildVMTAs returns the server's virtual MTAs, pool by pool.
+func buildVMTAs() []*VMTA {
 	var vmtas []*VMTA
-	firstOf := map[string]int{}
-	inPool := map[string][]*VMTA{}
 	for pi, p := range poolSpecs {
-		firstOf[p.name] = len(vmtas)
 		for i := range p.count {
 			v := &VMTA{
 				Name: fmt.Sprintf("%s-%02d", p.prefix, i+1),
@@ -189,8 +193,20 @@ func (w *World) build() error {
 				v.IPv6 = fmt.Sprintf("2001:db8:53:%x::%x", pi+1, p.first+i)
 			}
 			vmtas = append(vmtas, v)
-			inPool[p.name] = append(inPool[p.name], v)
 		}
+	}
+	return vmtas
+}
+
+func (w *World) build() error {
+	vmtas := buildVMTAs()
+	firstOf := map[string]int{}
+	inPool := map[string][]*VMTA{}
+	for i, v := range vmtas {
+		if len(inPool[v.Pool]) == 0 {
+			firstOf[v.Pool] = i
+		}
+		inPool[v.Pool] = append(inPool[v.Pool], v)
 	}
 
 	// Remote hosts get addresses in order from two documentation networks.
@@ -398,26 +414,63 @@ func (w *World) Next() *Event {
 		w.pool = append(w.pool, w.freed)
 		w.freed = nil
 	}
-	if len(w.heap) == 0 || w.nextInject <= w.heap[0].due {
-		w.now = w.nextInject
-		w.inject()
-		w.nextInject += time.Duration(w.gap())
-	} else {
-		s := w.heap.pop()
-		w.now = s.due
-		switch s.kind {
-		case kindAttempt:
-			w.attempt(s.msg)
-		case kindExpire:
-			w.expire(s.msg)
-		default:
-			w.report(s.msg, s.kind)
-		}
+	for !w.step() {
 	}
-	if w.counts[w.ev.Type] {
+	if w.ev.Type < numTypes && w.counts[w.ev.Type] {
 		w.counted++
 	}
 	return &w.ev
+}
+
+// step makes the next event, or puts off something that a stoppage is in the way of and returns false.
+func (w *World) step() bool {
+	inject := len(w.heap) == 0 || w.nextInject <= w.heap[0].due
+	due := w.nextInject
+	if !inject {
+		due = w.heap[0].due
+	}
+	if len(w.notices) > 0 && w.notices[0].due <= due {
+		n := w.notices[0]
+		w.notices = w.notices[1:]
+		w.now = n.due
+		w.srv = ServerNotice{n.kind, n.stop}
+		w.ev = Event{Type: Notice, At: w.clock(), Server: &w.srv}
+		return true
+	}
+	for _, s := range w.stops {
+		if due < s.Begin || due >= s.Begin+s.Length {
+			continue
+		}
+		switch {
+		case inject:
+			w.nextInject = s.Begin + s.Length + time.Duration(w.rnd.between(1e8, 3e9))
+		case s.down():
+			// The spool is read and the queues start one after the other.
+			item := w.heap.pop()
+			item.due, item.seq = s.Begin+s.Length+time.Duration(w.rnd.between(1e9, 20e9)), w.nextSeq()
+			w.heap.push(item)
+		default:
+			continue
+		}
+		return false
+	}
+	if inject {
+		w.now = w.nextInject
+		w.inject()
+		w.nextInject += time.Duration(w.gap())
+		return true
+	}
+	s := w.heap.pop()
+	w.now = s.due
+	switch s.kind {
+	case kindAttempt:
+		w.attempt(s.msg)
+	case kindExpire:
+		w.expire(s.msg)
+	default:
+		w.report(s.msg, s.kind)
+	}
+	return true
 }
 
 // gap is the time to the next injection: even numbers around the mean, and faster or slower while the number of counted
@@ -669,6 +722,9 @@ func (w *World) unconnected(m *Message, r *Reply) {
 	w.answer(nil, r, "")
 	if a.Diag == "" {
 		a.SourceIP = "0.0.0.0"
+	}
+	if r.noHost {
+		a.Host, a.RemoteIP = "", ""
 	}
 	a.FromDomain, a.ESMTP, a.TLSProtocol, a.TLSCipher = "", "", "", ""
 	w.ev = Event{Type: TransientQueue, At: w.clock(), Attempt: a}
