@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,10 +15,11 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
 )
 
-const simulateHelp = `Usage: pmtalog simulate --dir DIR [FLAGS]
+var simulateHelp = `Usage: pmtalog simulate --dir DIR [FLAGS]
 
 Writes the accounting files of a simulated PowerMTA: providers, vMTAs, campaigns, and for each message
-the receipt, the attempts, the delivery or bounce, and late bounces and complaints.
+the receipt, the attempts, the delivery or bounce, and late bounces and complaints. Its other logs, its
+webhook and its pipe can be had with them, and all tell the same story.
 
 Without --rate it writes --records records as fast as it can, in virtual time: the same flags give the
 same bytes. With --rate it writes at that rate with the current time until --duration, --records or Ctrl-C.
@@ -29,11 +31,21 @@ Examples:
   pmtalog simulate --dir /tmp/pmta --rate 500 --max-size 5M --move-to /tmp/pmta/moved --move-interval 30s
   pmtalog simulate --dir /tmp/pmta --acct-file bounce.csv:b,rb --acct-file fbl.csv:f --header Message-Id
   pmtalog simulate --dir /tmp/pmta --types d,b --fields 'd:*,header_Message-Id,!orcpt;b:type,timeLogged,rcpt,dsnDiag'
+  pmtalog simulate --dir /tmp/pmta --rate 50 --log /tmp/pmta/pmta.log --http-log /tmp/pmta/pmtahttp.log \
+      --move-to /tmp/pmta/moved --move-interval 30s --count-moved-records
+  pmtalog simulate --dir /tmp/pmta --log /tmp/pmta/pmta.log --incident throttle@1h+2h:provider=yahoo,share=0.8 --incident crash@5h
+  pmtalog simulate --dir /tmp/pmta --rate 50 --webhook-url http://localhost:8088/pmta --webhook-format json --webhook-max-interval 5s
+  pmtalog simulate --dir /tmp/pmta --rate 50 --pipe '/usr/bin/pmtalog pipe --dir /tmp/spool'
+
+Incidents, NAME[@BEGIN[+LENGTH]][:KEY=VALUE,...]; BEGIN is a time after the start (0), LENGTH is to the end unless given:
+` + simulate.IncidentHelp() + `
+The form of some log lines is known from PowerMTA's guides; where it is not, it is our own. Lines of --log
+come some 2.5 s later than they say, because a session is written when its outcome is known.
 `
 
 type simulateFlags struct {
 	dir, types, fields, headers, start, moveTo, flush, manifest, counts, mix, userString string
-	defaultColumns, gzip, crlf, unix, json                                               bool
+	defaultColumns, gzip, crlf, unix, json, countMoved                                   bool
 	records                                                                              int64
 	rate                                                                                 float64
 	duration, span, moveInterval                                                         time.Duration
@@ -41,6 +53,7 @@ type simulateFlags struct {
 	hurry                                                                                int
 	maxSize                                                                              sizeFlag
 	more                                                                                 []string
+	streams                                                                              streamFlags
 }
 
 func runSimulate(ctx context.Context, args []string, std stdio) int {
@@ -67,6 +80,7 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 	f.Var(&c.maxSize, "max-size", "begin a new file at this `SIZE` (b, k, m, g; 0 = never)")
 	f.StringVar(&c.moveTo, "move-to", "", "rename finished files into `DIR`, on the same volume")
 	f.DurationVar(&c.moveInterval, "move-interval", 24*time.Hour, "with --move-to: finish a file after `TIME`")
+	f.BoolVar(&c.countMoved, "count-moved-records", false, "with --move-to and --log: the log says how many records a moved file has")
 	f.BoolVar(&c.gzip, "gzip-moved", false, "with --move-to: compress moved files")
 	f.BoolVar(&c.crlf, "crlf", false, "end lines with CR LF")
 	f.BoolVar(&c.unix, "unix-times", false, "write times as Unix seconds")
@@ -74,6 +88,7 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 	f.StringVar(&c.flush, "flush", "", "write after each `line`, or in blocks of 4096 bytes, so that files end in partial lines: line or block (default line with --rate, else large blocks)")
 	f.StringVar(&c.manifest, "manifest", "", "write the truth to `FILE`: for each record a JSON line with file, number, type and hash")
 	f.StringVar(&c.counts, "counts", "", "write the number of records by file and type to `FILE` as JSON")
+	c.streams.define(f)
 	if code, ok := parseFlags(f, args, std); !ok {
 		return code
 	}
@@ -81,11 +96,7 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 		return fail(std, exitUsage, "simulate", fmt.Errorf("unexpected argument %q", f.Arg(0)))
 	}
 	set := map[string]bool{}
-	for _, name := range []string{"start", "span", "duration", "types", "fields", "header"} {
-		if fl := f.Lookup(name); fl.Value.String() != fl.DefValue {
-			set[name] = true
-		}
-	}
+	f.Visit(func(fl *flag.Flag) { set[fl.Name] = true })
 	world, streams, run, err := c.plan(set)
 	if err != nil {
 		return fail(std, exitUsage, "simulate", err)
@@ -101,8 +112,16 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 		manifest = simulate.NewManifest(truth)
 	}
 	var files []*simulate.Accounting
+	logs, err := c.streams.logs(c.seed, &world.Scenario, streams[0].Block)
+	if err != nil {
+		return fail(std, exitUsage, "simulate", err)
+	}
+	run.Streams = logs
 	for _, cfg := range streams {
 		cfg.Manifest = manifest
+		if c.streams.systemLog != nil {
+			cfg.Notify, cfg.CountMoved = c.streams.systemLog.Note, c.countMoved
+		}
 		a, err := simulate.NewAccounting(cfg)
 		if err != nil {
 			return fail(std, exitUsage, "simulate", err)
@@ -110,6 +129,11 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 		files = append(files, a)
 		run.Streams = append(run.Streams, a)
 	}
+	others, err := c.streams.outputs(streams[0], c.dir, c.rate != 0, std)
+	if err != nil {
+		return fail(std, exitUsage, "simulate", err)
+	}
+	run.Streams = append(run.Streams, others...)
 	w, err := simulate.NewWorld(world)
 	if err != nil {
 		return fail(std, exitUsage, "simulate", err)
@@ -127,6 +151,7 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 		err = writeJSON(c.counts, stats)
 	}
 	printSummary(std, sum, stats, time.Since(began))
+	c.streams.summary(std)
 	if err != nil {
 		return fail(std, exitFailure, "simulate", err)
 	}
@@ -152,8 +177,13 @@ func (c *simulateFlags) plan(set map[string]bool) (w simulate.WorldOptions, file
 		return bad("--default-columns does not go together with --types, --fields or --header")
 	case c.gzip && c.moveTo == "":
 		return bad("--gzip-moved needs --move-to")
+	case c.countMoved && (c.moveTo == "" || c.streams.log == ""):
+		return bad("--count-moved-records needs --move-to and --log")
 	}
-	w = simulate.WorldOptions{Seed: c.seed, Hurry: c.hurry, Rate: c.rate}
+	if err := c.streams.check(set); err != nil {
+		return w, nil, run, err
+	}
+	w = simulate.WorldOptions{Seed: c.seed, Hurry: c.hurry, Rate: c.rate, Scenario: simulate.Scenario{Incidents: c.streams.incidents}}
 	run = simulate.RunOptions{Records: c.records, Duration: c.duration}
 	block := 256 << 10
 	if realTime {

@@ -36,6 +36,14 @@ type AccountingConfig struct {
 	Block int
 
 	Manifest *Manifest // if set, told of each record
+
+	// Notify, if set, is told what PowerMTA says in its log when a file was moved. CountMoved adds the number of records
+	// (count-moved-records).
+	Notify     func(at time.Time, text string)
+	CountMoved bool
+
+	// finished, if set, is told of each file that another one follows. It makes MoveInterval count without MoveTo.
+	finished func(FileStats)
 }
 
 // FileStats is what was written to one file.
@@ -221,7 +229,7 @@ func (o *Accounting) due(at time.Time) bool {
 	if o.records == 0 {
 		return at.Unix() >= o.dayEnd
 	}
-	return at.Unix() >= o.dayEnd || o.cfg.MoveTo != "" && at.Sub(o.opened) >= o.cfg.MoveInterval
+	return at.Unix() >= o.dayEnd || (o.cfg.MoveTo != "" || o.cfg.finished != nil) && at.Sub(o.opened) >= o.cfg.MoveInterval
 }
 
 // Write appends the event's record and reports whether the file takes this type. Time decides about midnight and
@@ -277,6 +285,14 @@ func (o *Accounting) flush() error {
 	return nil
 }
 
+// absolute returns path as PowerMTA, which knows no working directory, would say it.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 // Rotate finishes the file and begins the next one, like "pmta rotate acct".
 func (o *Accounting) Rotate(at time.Time) error { return o.rotate(at) }
 
@@ -295,6 +311,16 @@ func (o *Accounting) rotate(at time.Time) error {
 				return err
 			}
 		}
+		if o.cfg.Notify != nil {
+			text := "Accounting file " + absolute(dir+o.name) + " was moved to " + absolute(moved)
+			if o.cfg.CountMoved {
+				text += " (" + strconv.FormatInt(o.records, 10) + " records)"
+			}
+			o.cfg.Notify(at, text)
+		}
+	}
+	if o.cfg.finished != nil {
+		o.cfg.finished(o.done[len(o.done)-1])
 	}
 	return o.open(at)
 }

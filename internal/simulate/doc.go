@@ -1,8 +1,10 @@
 // Package simulate invents a believable PowerMTA: mailbox providers, virtual MTAs, campaigns and the life of each
 // message, and writes what such a server would log.
 //
-// A [World] is a discrete-event simulation. It hands out typed [Event] values in time order; writers such as
-// [Accounting] render them, so that several streams can be written from one run and agree with each other. All
+// A [World] is a discrete-event simulation. It hands out typed [Event] values in time order; writers render them, so that
+// several streams can be written from one run and agree with each other: [Accounting] files, the [SystemLog], the
+// [HTTPLog] of the web monitor, the [StartupLog], a [Webhook] and a [Pipe]. What goes wrong is a [Scenario] of incidents,
+// which [ParseIncident] reads from text. The wording of log lines is PowerMTA's where it is known and ours where not. All
 // randomness comes from one seeded generator and all arithmetic that decides anything is integer arithmetic: the same
 // options give the same bytes on every platform.
 //
