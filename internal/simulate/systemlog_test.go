@@ -198,7 +198,7 @@ func sessions(t *testing.T, log []byte) (list []*talk, rest []string) {
 		case strings.HasPrefix(text, "tls:TLS"):
 			s.cipher = text[strings.LastIndexByte(text, ' ')+1:]
 		case strings.HasPrefix(text, "closed "):
-			in, out := number2(t, text, "in="), number2(t, text, "out=")
+			in, out := byteCount(t, text, "in="), byteCount(t, text, "out=")
 			if s.queue != "" {
 				if s.size > 0 {
 					s.size = out - s.out - 5
@@ -222,7 +222,7 @@ func sessions(t *testing.T, log []byte) (list []*talk, rest []string) {
 	return list, rest
 }
 
-func number2(t *testing.T, text, key string) int {
+func byteCount(t *testing.T, text, key string) int {
 	t.Helper()
 	_, v, _ := strings.Cut(text, " "+key)
 	v, _, _ = strings.Cut(v, " ")
