@@ -221,7 +221,7 @@ func TestClockSetBack(t *testing.T) {
 // hits.
 func TestMixes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for i := range 1500 {
+	for i := range 1000 {
 		data := mix(rng)
 		func() {
 			defer func() {

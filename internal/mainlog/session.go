@@ -1044,7 +1044,6 @@ func (d *Decoder) dumped(e *Entry) (handled, drop bool) {
 	if !ok {
 		return false, false
 	}
-	secret := false
 	if left > 0 {
 		s.dumpLeft = max(0, s.dumpLeft-int64(n))
 		client := s.is(dumpSent) == (s.dir != inbound)
@@ -1057,8 +1056,8 @@ func (d *Decoder) dumped(e *Entry) (handled, drop bool) {
 				s.flags &^= inAuth // the answer to it
 			}
 		}
-		secret = s.is(inAuth)
 	}
+	secret := s != nil && s.is(inAuth)
 	if !d.opts.KeepData || secret {
 		if s != nil {
 			d.sess.touched(s, e.Time/1e9)

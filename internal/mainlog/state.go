@@ -160,8 +160,10 @@ func (d *Decoder) Carry() []byte {
 // them. It may be called before the first Decode or later: a session of which
 // this Decoder knows only the end so far is joined with its beginning. One
 // whose number was used anew is handed over as incomplete in the next minute
-// of the log. Sessions are taken once only: what Carry returns must not be
-// adopted twice.
+// of the log. One that is open here already is left alone; but a Decoder that
+// goes on from a saved state has adopted what there was, and what has ended
+// since would come again: so Adopt is for a file that is read from its
+// beginning.
 func (d *Decoder) Adopt(carried []byte) error {
 	if len(carried) == 0 {
 		return nil
@@ -174,7 +176,14 @@ func (d *Decoder) Adopt(carried []byte) error {
 	if r.bad || len(r.b) > 0 {
 		return ErrState
 	}
+	known := make(map[[2]uint64]bool, d.sess.n)
+	for s := d.sess.oldest; s != nil; s = s.newer {
+		known[s.uid] = true
+	}
 	for _, s := range list {
+		if known[s.uid] {
+			continue
+		}
 		var later *session
 		if s.conn >= 0 {
 			later = d.sess.byConn[s.conn]

@@ -73,6 +73,11 @@ func mask(dst []byte, s string, sample bool) []byte {
 			}
 			i++
 		}
+		if !plain && strings.Contains(s[start:i], "://") {
+			for i < len(s) && s[i] > ' ' && strings.IndexByte(`"<>`, s[i]) < 0 {
+				i++
+			}
+		}
 		tok := s[start:i]
 		if plain && len(tok) < 32 {
 			dst = append(dst, tok...)
