@@ -1,0 +1,7 @@
+//go:build unix
+
+package spool
+
+import "syscall"
+
+var errFull error = syscall.ENOSPC

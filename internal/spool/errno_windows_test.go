@@ -1,0 +1,5 @@
+package spool
+
+import "syscall"
+
+var errFull error = syscall.Errno(112)
