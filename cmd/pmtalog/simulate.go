@@ -30,6 +30,7 @@ Examples:
   pmtalog simulate --dir /tmp/pmta --records 2000000 --types d,b,t --max-size 0
   pmtalog simulate --dir /tmp/pmta --rate 500 --max-size 5M --move-to /tmp/pmta/moved --move-interval 30s
   pmtalog simulate --dir /tmp/pmta --acct-file bounce.csv:b,rb --acct-file fbl.csv:f --header Message-Id
+  pmtalog simulate --dir /tmp/pmta --rate 50 --hurry 60 --status-listen 127.0.0.1:8080   # curl 'localhost:8080/queues?format=json'
   pmtalog simulate --dir /tmp/pmta --types d,b --fields 'd:*,header_Message-Id,!orcpt;b:type,timeLogged,rcpt,dsnDiag'
   pmtalog simulate --dir /tmp/pmta --rate 50 --log /tmp/pmta/pmta.log --http-log /tmp/pmta/pmtahttp.log \
       --move-to /tmp/pmta/moved --move-interval 30s --count-moved-records
@@ -54,6 +55,7 @@ type simulateFlags struct {
 	maxSize                                                                              sizeFlag
 	more                                                                                 []string
 	streams                                                                              streamFlags
+	status                                                                               statusFlags
 }
 
 func runSimulate(ctx context.Context, args []string, std stdio) int {
@@ -89,6 +91,7 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 	f.StringVar(&c.manifest, "manifest", "", "write the truth to `FILE`: for each record a JSON line with file, number, type and hash")
 	f.StringVar(&c.counts, "counts", "", "write the number of records by file and type to `FILE` as JSON")
 	c.streams.define(f)
+	c.status.register(f)
 	if code, ok := parseFlags(f, args, std); !ok {
 		return code
 	}
@@ -138,8 +141,13 @@ func runSimulate(ctx context.Context, args []string, std stdio) int {
 	if err != nil {
 		return fail(std, exitUsage, "simulate", err)
 	}
+	stopStatus, err := c.status.start(&run)
+	if err != nil {
+		return fail(std, exitUsage, "simulate", err)
+	}
 	began := time.Now()
 	sum, err := simulate.Run(ctx, w, run)
+	err = errors.Join(err, stopStatus())
 	if truth != nil {
 		err = errors.Join(err, manifest.Flush(), truth.Close())
 	}

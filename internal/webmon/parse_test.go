@@ -208,6 +208,9 @@ func TestNotAPage(t *testing.T) {
 		"laughs":        {`<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><rsp><data><title>&b;</title></data></rsp>`, ErrFormat},
 	} {
 		for _, kind := range []string{"status", "queues", "queueDetail"} {
+			if len(c.page) > 1<<16 && kind != "queues" {
+				continue // the limits do not depend on the page
+			}
 			_, err := parseAs(kind+".x", []byte(c.page))
 			require.ErrorIs(t, err, c.want, "%s as %s", name, kind)
 		}
