@@ -98,9 +98,10 @@ type parser struct {
 	json    jsonline.Writer
 	line    []byte
 
-	name     string // of the current file
-	base     int64  // position of the current chunk in it
-	src      string // current chunk
+	name     string   // of the current file
+	base     int64    // position of the current chunk in it
+	src      string   // current chunk
+	uids     []string // of the records to come, where the decoder cannot know them
 	records  int64
 	rejected int64
 	shown    int
@@ -113,6 +114,12 @@ type parser struct {
 
 // Record implements acct.Handler.
 func (p *parser) Record(r *acct.Record) {
+	if len(p.uids) > 0 {
+		if uid, ok := acct.ParseUID(p.uids[0]); ok {
+			r.UID = uid
+		}
+		p.uids = p.uids[1:]
+	}
 	p.count(r.TypeText)
 	if p.quiet || p.werr != nil {
 		return
@@ -285,9 +292,9 @@ func (p *parser) quarantined(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		p.name = e.File
+		p.name, p.uids = e.File, e.UIDs
 		err = p.stream(context.Background(), bytes.NewReader(raw), dec, e.Offset)
-		p.name = name
+		p.name, p.uids = name, nil
 		return err
 	}, func(line int, err error) {
 		fmt.Fprintf(p.err, "%s: line %d is no quarantine entry: %v\n", name, line, err)

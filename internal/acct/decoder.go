@@ -3,6 +3,7 @@ package acct
 import (
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -262,6 +263,21 @@ func AppendUID(dst []byte, uid [2]uint64) []byte {
 		b[31-i] = hex[uid[1]>>(4*i)&15]
 	}
 	return append(dst, b[:]...)
+}
+
+// ParseUID reads what AppendUID has written.
+func ParseUID(s string) (uid [2]uint64, ok bool) {
+	if len(s) != 32 {
+		return uid, false
+	}
+	for i := range uid {
+		n, err := strconv.ParseUint(s[16*i:16*i+16], 16, 64)
+		if err != nil {
+			return [2]uint64{}, false
+		}
+		uid[i] = n
+	}
+	return uid, true
 }
 
 const stateVersion = 1

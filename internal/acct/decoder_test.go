@@ -255,3 +255,16 @@ func TestSwallowed(t *testing.T) {
 		t.Errorf("never closed: %d records, %d rejects, %d of %d bytes used", got.records, got.rejects, used, len(file))
 	}
 }
+
+func TestParseUID(t *testing.T) {
+	for _, uid := range [][2]uint64{{}, {1, 2}, {1<<64 - 1, 1 << 63}} {
+		if got, ok := ParseUID(string(AppendUID(nil, uid))); !ok || got != uid {
+			t.Errorf("%x: got %x, %v", uid, got, ok)
+		}
+	}
+	for _, bad := range []string{"", "12", "0x000000000000000000000000000000", "00000000000000000000000000000000g", "+0000000000000000000000000000000"} {
+		if _, ok := ParseUID(bad); ok {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}

@@ -93,6 +93,20 @@ type Reject struct {
 	Context []byte // what acct.Decoder.Context returned at that moment
 }
 
+// Contexts hands out decoder contexts, one and the same for records that have
+// the same columns: a copy of the header line for each would be far more than
+// the records. The zero value is ready for use with one decoder.
+type Contexts struct{ state, context []byte }
+
+// Of returns dec.Context(), not to be changed.
+func (c *Contexts) Of(dec *acct.Decoder) []byte {
+	// State returns the same memory until there is a change.
+	if s := dec.State(); len(c.state) == 0 || &s[0] != &c.state[0] {
+		c.state, c.context = s, dec.Context()
+	}
+	return c.context
+}
+
 // entry returns a quarantine entry for the bytes from start to end of Src.
 func (in *Input) entry(start, end int, reason, detail string, context []byte) quarantine.Entry {
 	e := quarantine.Entry{Time: in.Observed.UTC(), File: in.Name, Kind: in.Kind, Offset: in.Offset + int64(start), Reason: reason, Detail: detail, Context: context}
@@ -124,12 +138,13 @@ type refusals struct {
 	dec     *acct.Decoder
 	detail  string
 	skip    func(*acct.Record) bool
+	context Contexts
 	entries []quarantine.Entry
 }
 
 func (h *refusals) Record(rec *acct.Record) {
 	if h.skip == nil || !h.skip(rec) {
-		h.entries = append(h.entries, h.in.entry(rec.Start, rec.End, ReasonRefused, h.detail, h.dec.Context()))
+		h.entries = append(h.entries, h.in.entry(rec.Start, rec.End, ReasonRefused, h.detail, h.context.Of(h.dec)))
 	}
 }
 

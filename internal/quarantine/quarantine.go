@@ -28,6 +28,9 @@ type Entry struct {
 	Detail string    `json:"detail,omitempty"`
 	// Context is what the decoder needs to read Raw again, with the same UID.
 	Context []byte `json:"context,omitempty"`
+	// UIDs are the identities of the records in Raw, in order, where the
+	// decoder cannot know them.
+	UIDs []string `json:"uids,omitempty"`
 	// Raw holds the bytes as text when they are valid UTF-8, else RawBase64
 	// holds them.
 	Raw       string `json:"raw,omitempty"`
