@@ -28,7 +28,9 @@ e2e:
 	@GO='$(GO)' sh e2e/real.sh
 
 # The packages in which goroutines meet.
-RACE_PKGS := ./internal/tail/... ./internal/spool/... ./internal/coverage/... ./internal/quarantine/... ./internal/logslab/... ./internal/smtpreply/... ./internal/kafkaout/... ./internal/otlpjson/... ./internal/esbulk/... ./internal/estemplate/... ./internal/ledger/... ./internal/attribution/... ./internal/dimension/... ./internal/privacy/... ./receiver/... ./processor/... ./exporter/...
+RACE_PKGS := $(addprefix ./internal/,$(addsuffix /...,acctlogs attribution coverage dimension esbulk estemplate kafkaout ledger logslab mainlog \
+	otlpjson privacy quarantine reconcile simulate smtpreply spool tail webhook webmon)) \
+	./receiver/... ./processor/... ./exporter/...
 race:
 	@echo "running the race detector; a first run compiles everything again (some minutes) ..."
 	$(GO) test -race -timeout 20m $(RACE_PKGS)

@@ -20,6 +20,12 @@ func TestShippedConfigurationsAreValid(t *testing.T) {
 	require.Contains(t, files, filepath.Join(repoRoot(), "config", "quickstart.yaml"))
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			if filepath.Base(file) == "webhook.yaml" {
+				_, stderr, code := run(t, "otelcol-pmta", "validate", "--config", file)
+				assert.NotZero(t, code, "it is open to anyone when the secret is not set")
+				assert.Contains(t, stderr, "secret::bearer_token: is empty; set it")
+				t.Setenv("WEBHOOK_TOKEN", "s3cret")
+			}
 			_, stderr, code := run(t, "otelcol-pmta", "validate", "--config", file)
 			assert.Zero(t, code, stderr)
 		})

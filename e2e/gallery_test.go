@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,11 +10,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +153,18 @@ func newAuthority(t *testing.T) *authority {
 	return au
 }
 
+// client trusts the authority.
+func (au *authority) client(t *testing.T) *http.Client {
+	t.Helper()
+	ca, err := os.ReadFile(au.caFile)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(ca))
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
+}
+
 // kafkaDestination is a Kafka cluster with TLS and SCRAM.
 func kafkaDestination(t *testing.T, au *authority) ([]string, arrivals) {
 	t.Helper()
@@ -268,6 +283,68 @@ func otlpFile(t *testing.T, path string) map[string]facts {
 	return got
 }
 
+// webhook is what PowerMTA does with <acct-file> and http-webhook-url: it sends
+// its records in bodies, until it gets 200 for each.
+func (h *mailHost) webhook(t *testing.T, client *http.Client, url string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(h.logs, "acct-*.csv"))
+	require.NoError(t, err)
+	send := func(body []byte, token string, packed bool) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/octet-stream")
+		if packed {
+			var buf bytes.Buffer
+			w := gzip.NewWriter(&buf)
+			_, err = w.Write(body)
+			require.NoError(t, err)
+			require.NoError(t, w.Close())
+			req.Body, req.ContentLength = io.NopCloser(&buf), int64(buf.Len())
+			req.Header.Set("Content-Encoding", "gzip")
+		}
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		answer, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(answer)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		header, rows, _ := bytes.Cut(data, []byte("\n"))
+		lines := bytes.SplitAfter(rows, []byte("\n"))
+		for n := 0; len(lines) > 0; n++ {
+			k := min(len(lines), 400)
+			body := slices.Concat(append(header[:len(header):len(header)], '\n'), bytes.Join(lines[:k], nil))
+			lines = lines[k:]
+			if n == 0 {
+				code, _ := send(body, "wrong", false)
+				require.Equal(t, http.StatusUnauthorized, code)
+			}
+			eventually(t, 30*time.Second, "200 for a body", func() bool {
+				code, answer := send(body, "s3cret", n%2 == 1)
+				require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, code, answer)
+				return code == http.StatusOK
+			})
+			code, answer := send(body, "s3cret", false) // the answer got lost
+			require.Equal(t, http.StatusOK, code)
+			require.Contains(t, answer, `"replay":true`)
+		}
+	}
+}
+
+// byFacts counts records that look alike, for where their UIDs are others.
+func byFacts(records map[string]facts) map[facts]int {
+	n := map[facts]int{}
+	for _, f := range records {
+		f.classified = false
+		n[f]++
+	}
+	return n
+}
+
 func grpcAddress(grpc, _ string) string { return grpc }
 func httpsURL(_, http string) string    { return "https://" + http }
 
@@ -308,6 +385,22 @@ func TestGalleryDeliversEveryRecord(t *testing.T) {
 		"otlp-persistent-queue.yaml": func(t *testing.T) {
 			env, got := otlpDestination(t, newAuthority(t), grpcAddress)
 			newMailHost(t, records).ship(t, "otlp-persistent-queue.yaml", env, got)
+		},
+		"webhook.yaml": func(t *testing.T) {
+			au := newAuthority(t)
+			env, got := otlpDestination(t, au, grpcAddress)
+			h := newMailHost(t, records)
+			address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+			a := h.start(t, "webhook.yaml", append(env, "WEBHOOK_ENDPOINT="+address, "WEBHOOK_TOKEN=s3cret", "PMTA_INSTANCE=e2e",
+				"WEBHOOK_CERT_FILE="+au.pairFiles+".crt", "WEBHOOK_KEY_FILE="+au.pairFiles+".key"))
+			h.webhook(t, au.client(t), "https://"+address+"/")
+			// Every 200 said that the records are there: nothing to wait for but
+			// the destination's own file.
+			eventually(t, 20*time.Second, "every record at its destination", func() bool { return len(got()) >= len(h.want) })
+			a.stop()
+			require.Equal(t, byFacts(h.want), byFacts(got()))
+			require.NoFileExists(t, filepath.Join(h.state, "quarantine.jsonl"))
+			require.NoFileExists(t, filepath.Join(h.state, "quarantine-refused.jsonl"))
 		},
 		"combined.yaml": func(t *testing.T) {
 			au := newAuthority(t)

@@ -5,6 +5,7 @@ package webhook // import "github.com/otelcol-pmta/otelcol-pmta/internal/webhook
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -19,17 +20,21 @@ var ErrTooLarge = errors.New("longer than allowed")
 // ErrDamaged says that a compressed body cannot be unpacked.
 var ErrDamaged = errors.New("the gzip data is damaged")
 
-// firstRead is how much memory a body gets before a byte of it is there. What
-// a sender says of the length does not count.
+// firstRead is how much memory a body gets before a byte of it is there.
 const firstRead = 32 << 10
 
 // ReadAll reads r to its end, limit bytes at most, else it returns
-// ErrTooLarge. Other errors are those of r.
-func ReadAll(r io.Reader, limit int) ([]byte, error) {
+// ErrTooLarge. Other errors are those of r. expected is the size that the
+// sender has announced, or 0; it counts only once firstRead bytes have come.
+func ReadAll(r io.Reader, expected int64, limit int) ([]byte, error) {
 	buf := make([]byte, 0, min(firstRead, limit+1))
 	for {
 		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), min(2*cap(buf), limit+1))
+			size := 2 * cap(buf)
+			if expected <= int64(limit) {
+				size = max(size, int(expected)+1) // 1 for the read that finds the end
+			}
+			grown := make([]byte, len(buf), min(size, limit+1))
 			copy(grown, buf)
 			buf = grown
 		}
@@ -63,7 +68,8 @@ func Gunzip(b []byte, limit int) ([]byte, error) {
 	err := zr.Reset(bytes.NewReader(b))
 	var out []byte
 	if err == nil {
-		out, err = ReadAll(zr, limit)
+		// The end of gzip data says how long the last part of it is unpacked.
+		out, err = ReadAll(zr, int64(binary.LittleEndian.Uint32(b[len(b)-4:])), limit)
 	}
 	if err != nil && !errors.Is(err, ErrTooLarge) {
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -29,19 +29,21 @@ func packed(t testing.TB, b []byte) []byte {
 func TestReadAll(t *testing.T) {
 	for _, n := range []int{0, 1, firstRead - 1, firstRead, firstRead + 1, 3 * firstRead, 10 * firstRead} {
 		want := bytes.Repeat([]byte("x"), n)
-		got, err := ReadAll(bytes.NewReader(want), n)
-		require.NoError(t, err, n)
-		require.Equal(t, want, got)
-		got, err = ReadAll(iotest.OneByteReader(bytes.NewReader(want)), n+1)
+		for _, expected := range []int64{-1, 0, 1, int64(n), 2 * int64(n), 1 << 60} {
+			got, err := ReadAll(bytes.NewReader(want), expected, n)
+			require.NoError(t, err, n)
+			require.Equal(t, want, got)
+		}
+		got, err := ReadAll(iotest.OneByteReader(bytes.NewReader(want)), 0, n+1)
 		require.NoError(t, err, n)
 		require.Equal(t, want, got)
 		if n > 0 {
-			_, err = ReadAll(bytes.NewReader(want), n-1)
+			_, err = ReadAll(bytes.NewReader(want), int64(n), n-1)
 			require.ErrorIs(t, err, ErrTooLarge)
 		}
 	}
 	broken := errors.New("broken")
-	_, err := ReadAll(iotest.ErrReader(broken), 10)
+	_, err := ReadAll(iotest.ErrReader(broken), 0, 10)
 	require.ErrorIs(t, err, broken)
 }
 

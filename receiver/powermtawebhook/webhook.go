@@ -330,7 +330,7 @@ func (r *webhookReceiver) read(w http.ResponseWriter, req *http.Request) ([]byte
 	conn := http.NewResponseController(w)
 	unwatch := context.AfterFunc(r.stopping, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer unwatch()
-	body, err := webhook.ReadAll(req.Body, int(r.cfg.MaxBodySize))
+	body, err := webhook.ReadAll(req.Body, req.ContentLength, int(r.cfg.MaxBodySize))
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
