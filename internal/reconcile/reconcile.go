@@ -35,7 +35,7 @@ type Outcome string
 const (
 	Equal   Outcome = "equal"    // both numbers agree
 	Differs Outcome = "differs"  // they do not
-	NotRead Outcome = "not_read" // the file was moved, and not read to its end in time
+	NotRead Outcome = "not_read" // the file was moved, and nothing was read of it in time
 )
 
 // Result is one file's comparison.
@@ -72,6 +72,10 @@ type Options struct {
 	Expected func(path, movedTo string) bool
 	// Store may be nil.
 	Store Store
+	// Progress returns what was read so far of a file that is not finished, by
+	// base name. A file may stay open for long after its end was reached. It may
+	// be nil.
+	Progress func(name string) (Counts, bool)
 }
 
 // entry is one file of which at least one half is known.
@@ -155,7 +159,7 @@ func (t *Tracker) Moved(from, to string, counted int64, at, now time.Time) error
 // Finished notes that a file was read to its end. A later call for the same
 // name replaces the counts, as for a file that grew after all.
 func (t *Tracker) Finished(file string, read Counts, now time.Time) error {
-	name := strings.TrimSuffix(baseName(file), ".gz")
+	name := Name(file)
 	e := t.byName[name]
 	var err error
 	if e == nil {
@@ -167,6 +171,9 @@ func (t *Tracker) Finished(file string, read Counts, now time.Time) error {
 	}
 	return errors.Join(err, t.settle(e))
 }
+
+// Name is what a file is known by: its base name, without .gz.
+func Name(file string) string { return strings.TrimSuffix(baseName(file), ".gz") }
 
 func (t *Tracker) settle(e *entry) error {
 	if e.Counted != nil && e.Read != nil {
@@ -212,8 +219,8 @@ func (t *Tracker) Due(now time.Time) []Result {
 		if e == nil || e.Counted == nil {
 			continue
 		}
-		if e.Due == "" && now.Sub(time.Unix(e.Since, 0)) >= t.opt.Grace {
-			e.Due = NotRead
+		if e.Due == "" {
+			t.look(e, now)
 		}
 		if e.Due == "" {
 			continue
@@ -228,6 +235,25 @@ func (t *Tracker) Due(now time.Time) []Result {
 		return cmp.Or(a.MovedAt.Compare(b.MovedAt), cmp.Compare(a.Name, b.Name))
 	})
 	return out
+}
+
+// look settles a move whose file is not finished: at once when all of it was
+// read, else when the time is over.
+func (t *Tracker) look(e *entry, now time.Time) {
+	late := now.Sub(time.Unix(e.Since, 0)) >= t.opt.Grace
+	var c Counts
+	ok := false
+	if t.opt.Progress != nil {
+		c, ok = t.opt.Progress(e.Name)
+	}
+	switch {
+	case ok && c.Total() == *e.Counted:
+		e.Read, e.Due = &c, Equal
+	case ok && late:
+		e.Read, e.Due = &c, Differs
+	case late:
+		e.Due = NotRead
+	}
 }
 
 // Done forgets a settled comparison that has been reported.

@@ -94,6 +94,28 @@ func TestFileThatWasNotRead(t *testing.T) {
 	require.EqualValues(t, 100, due[0].Difference())
 }
 
+// The newest of the moved files may stay open for days: nothing says that it
+// will not grow.
+func TestFileThatIsReadAndNotFinished(t *testing.T) {
+	read := map[string]Counts{}
+	tr := newTracker(t, Options{Grace: time.Minute, Progress: func(name string) (Counts, bool) { c, ok := read[name]; return c, ok }})
+	require.NoError(t, tr.Moved(from, to, 100, t0, t0))
+	read[Name(from)] = Counts{Emitted: 60}
+	require.Empty(t, tr.Due(t0), "still reading")
+	read[Name(from)] = Counts{Emitted: 99, Rejected: 1}
+	due := tr.Due(t0)
+	require.Len(t, due, 1)
+	require.Equal(t, Equal, due[0].Outcome)
+	require.NoError(t, tr.Done(due[0]))
+
+	require.NoError(t, tr.Moved(from, to, 101, t0, t0))
+	require.Empty(t, tr.Due(t0))
+	due = tr.Due(t0.Add(time.Minute))
+	require.Len(t, due, 1)
+	require.Equal(t, Differs, due[0].Outcome)
+	require.EqualValues(t, 1, due[0].Difference())
+}
+
 // At any moment the agent may be killed: every move is reported at least once,
 // with the right numbers.
 func TestRestartAnywhere(t *testing.T) {

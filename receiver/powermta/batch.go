@@ -79,6 +79,7 @@ func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 	d.tally.Emitted += int64(b.out.Logs.LogRecordCount())
 	d.tally.Rejected += int64(len(b.rejects))
 	d.tally.Duplicates += int64(b.dropped)
+	d.r.reports.progress(d.file, d.tally.Counts)
 	if b.out.Logs.LogRecordCount() == 0 && len(b.rejects) == 0 {
 		return used, nil
 	}

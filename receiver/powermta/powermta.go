@@ -109,7 +109,10 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 	if len(r.cfg.Include) > 0 {
 		if err := r.addTailer("", r.cfg.Include, r.cfg.Exclude, tail.Config{
 			NewDecoder: r.newFileDecoder,
-			Observer:   tail.Observer{Finished: func(f *tail.File, _ int64, state []byte) { r.reports.finished(f, state) }},
+			Observer: tail.Observer{
+				Known:    func(f *tail.File, _ int64, state []byte) { r.reports.known(f, state) },
+				Finished: func(f *tail.File, _ int64, state []byte) { r.reports.finished(f, state) },
+			},
 		}); err != nil {
 			return err
 		}

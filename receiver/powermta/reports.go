@@ -33,15 +33,18 @@ type reports struct {
 	tracker *reconcile.Tracker
 	pending []acctlogs.Event
 	lost    int64 // of tracker.Lost, as far as it was told
+	// reading holds what was read so far of the files that are not finished.
+	reading map[string]reconcile.Counts
 }
 
 // maxPending bounds the events that wait for the pipeline.
 const maxPending = 256
 
 func (r *logsReceiver) newReports(store *sideStore) *reports {
-	p := &reports{r: r, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &reports{r: r, wake: make(chan struct{}, 1), done: make(chan struct{}), reading: map[string]reconcile.Counts{}}
 	if r.cfg.Reconciliation.Enabled && len(r.cfg.SystemLog.Include) > 0 && len(r.cfg.Include) > 0 {
-		opt := reconcile.Options{Grace: r.cfg.Reconciliation.Grace, Expected: r.isIncluded}
+		opt := reconcile.Options{Grace: r.cfg.Reconciliation.Grace, Expected: r.isIncluded,
+			Progress: func(name string) (reconcile.Counts, bool) { c, ok := p.reading[name]; return c, ok }}
 		if store != nil {
 			opt.Store = store
 		}
@@ -184,6 +187,23 @@ func (p *reports) moved(from, to string, counted, at int64) {
 	p.signal()
 }
 
+// progress notes what was read of an accounting file so far.
+func (p *reports) progress(f *tail.File, c reconcile.Counts) {
+	if p.tracker == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reading[reconcile.Name(f.Path)] = c
+}
+
+// known notes an accounting file that an earlier run did not finish.
+func (p *reports) known(f *tail.File, state []byte) {
+	if t, _, err := unwrapTally(state); err == nil {
+		p.progress(f, t.Counts)
+	}
+}
+
 // finished notes that an accounting file was read to its end.
 func (p *reports) finished(f *tail.File, state []byte) {
 	if p.tracker == nil {
@@ -195,6 +215,7 @@ func (p *reports) finished(f *tail.File, state []byte) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.reading, reconcile.Name(f.Path))
 	p.storeFailed(p.tracker.Finished(f.Path, t.Counts, time.Now()))
 	p.signal()
 }
