@@ -488,7 +488,12 @@ func (d *Decoder) event(e *Entry) {
 	default:
 		e.Event, e.Severity = semconv.EventLog, severityOf(e.Text)
 		if e.Severity >= Fatal {
-			e.Stream = semconv.StreamPanic
+			// Not where it tells of one connection, or quotes another server.
+			if e.Conn >= 0 || quotedReply.MatchString(e.Text[:min(len(e.Text), scanned)]) {
+				e.Severity = Error
+			} else {
+				e.Stream = semconv.StreamPanic
+			}
 		}
 		d.stats.Unknown++
 		if t := d.opts.Unknown; t != nil && e.Text != "" {
@@ -496,7 +501,7 @@ func (d *Decoder) event(e *Entry) {
 		}
 	}
 	d.eventInSession(e)
-	if e.Event == semconv.EventMTAStart {
+	if e.Event == semconv.EventMTAStart && !strings.Contains(e.Text, "pmtahttp") && !strings.Contains(e.Text, "pmtawatch") {
 		d.sess.endAll(endRestarted)
 	}
 }

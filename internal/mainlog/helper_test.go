@@ -20,7 +20,7 @@ var testOptions = Options{Location: time.FixedZone("", 3600), Instance: "test", 
 type event struct {
 	kind       string // entry, more (a continuation), session, reject
 	start, end int
-	head, text string // without and with what belongs to it
+	head       string // all but its text
 	body       string
 	attrs      map[string]string
 }

@@ -42,7 +42,7 @@ type Entry struct {
 	Time     int64  // nanoseconds since the Unix epoch, 0 for an entry without a time
 	Event    string // event name, one of the semconv.Event constants
 	Severity Severity
-	Stream   string // semconv.StreamDiag or StreamPanic
+	Stream   string // semconv.StreamDiag or StreamPanic: for semconv.PMTAStream, which is not in Attrs
 	Conn     int64  // connection number, -1 without
 	Text     string // what follows time and connection number, secrets removed, lines joined by "\n"
 	Attrs    []acct.Attr
@@ -54,7 +54,8 @@ type Entry struct {
 }
 
 // Session is one SMTP session, put together from its entries. It is valid
-// until the Handler returns.
+// until the Handler returns. Its event is semconv.EventSession, its stream
+// semconv.StreamDiag.
 type Session struct {
 	Time     int64 // of its last line, nanoseconds since the Unix epoch
 	Severity Severity

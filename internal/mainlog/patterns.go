@@ -64,6 +64,7 @@ type patternSource struct {
 	AnyOf      []string          `yaml:"any_of"`
 	NoneOf     []string          `yaml:"none_of"`
 	Regex      string            `yaml:"regex"`
+	NotRegex   string            `yaml:"not_regex"`
 	Attrs      map[string]string `yaml:"attrs"`      // group of the regex -> attribute, ":int" behind it for a number
 	Set        map[string]string `yaml:"set"`        // attributes that are always the same
 	Standalone bool              `yaml:"standalone"` // begins an entry even without a time in front
@@ -103,7 +104,7 @@ type pattern struct {
 	id, event, stream string
 	severity          Severity // 0 = by the words
 	all, any, none    []uint16
-	regex             *regexp.Regexp
+	regex, notRegex   *regexp.Regexp
 	groups            []group
 	set               []acct.Attr
 	standalone        bool
@@ -297,7 +298,7 @@ func parsePatterns(file string, data []byte) (string, []patternSource, error) {
 }
 
 var patternFields = map[string]bool{"id": true, "event": true, "severity": true, "stream": true, "all_of": true, "any_of": true, "none_of": true,
-	"regex": true, "attrs": true, "set": true, "standalone": true, "examples": true, "not_examples": true, "disabled": true}
+	"regex": true, "not_regex": true, "attrs": true, "set": true, "standalone": true, "examples": true, "not_examples": true, "disabled": true}
 
 func scalar(n *yaml.Node, key string) string {
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -492,6 +493,11 @@ func compilePattern(s *patternSource, lits *literals) (p pattern, err error) {
 			return p, err
 		}
 	}
+	if s.NotRegex != "" {
+		if p.notRegex, err = regexp.Compile(s.NotRegex); err != nil {
+			return p, err
+		}
+	}
 	used := map[string]string{}
 	for _, name := range sortedKeys(s.Attrs) {
 		spec := s.Attrs[name]
@@ -587,6 +593,9 @@ next:
 			continue
 		}
 		m.loc = nil
+		if p.notRegex != nil && p.notRegex.MatchString(text) {
+			continue
+		}
 		switch {
 		case p.regex == nil:
 		case len(p.groups) == 0:

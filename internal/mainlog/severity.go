@@ -1,5 +1,10 @@
 package mainlog
 
+import "regexp"
+
+// quotedReply finds an SMTP reply, which another server gave.
+var quotedReply = regexp.MustCompile(`"[245]\d\d[ -]|\b[245]\d\d[ -][245]\.\d+\.\d+|: [245]\d\d[ -]`)
+
 // severityWords are the words that tell how bad something is.
 var severityWords = map[string]Severity{
 	"fatal": Fatal, "panic": Fatal, "panicked": Fatal, "crash": Fatal, "crashed": Fatal, "segfault": Fatal, "sigsegv": Fatal, "sigabrt": Fatal,
