@@ -35,6 +35,7 @@ type command struct {
 // commands is the table of subcommands: to add one, add a file and a row.
 func commands() []command {
 	return []command{
+		{"coverage", "say which questions accounting files cannot answer, and the configuration that would", runCoverage},
 		{"pipe", "take records from PowerMTA's pipe into files that the agent tails", runPipe},
 		{"parse", "read accounting files: JSON lines out, a summary at the end", runParse},
 		{"demo", "run a simulated PowerMTA and the agent, show what happens", runDemo},

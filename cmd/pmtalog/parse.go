@@ -110,6 +110,12 @@ type parser struct {
 	last     string // type counted last, with its count: types come in runs
 	lastN    int64
 	werr     error
+
+	// Others look at what is read in these: each record, and each file at its
+	// end. Nothing is written then.
+	eachRecord func(dec *acct.Decoder, r *acct.Record)
+	eachFile   func(dec *acct.Decoder)
+	dec        *acct.Decoder
 }
 
 // Record implements acct.Handler.
@@ -121,6 +127,9 @@ func (p *parser) Record(r *acct.Record) {
 		p.uids = p.uids[1:]
 	}
 	p.count(r.TypeText)
+	if p.eachRecord != nil {
+		p.eachRecord(p.dec, r)
+	}
 	if p.quiet || p.werr != nil {
 		return
 	}
@@ -227,6 +236,7 @@ func (p *parser) logDecoder(name string) *mainlog.Decoder {
 type decode func(src string, final bool) (used int)
 
 func (p *parser) decodeAcct(dec *acct.Decoder) decode {
+	p.dec = dec
 	return func(src string, final bool) int { return dec.Decode(src, final, p) }
 }
 
@@ -255,6 +265,9 @@ func (p *parser) stream(ctx context.Context, r io.Reader, dec decode, base int64
 			return fmt.Errorf("%w: %w", errOutput, p.werr)
 		}
 		if final {
+			if p.eachFile != nil {
+				p.eachFile(dec)
+			}
 			return nil
 		}
 		if ctx.Err() != nil {

@@ -112,6 +112,10 @@ func (d *Decoder) Columns() []string {
 	return nil
 }
 
+// JSON reports whether the input is JSON, in which each record has keys of its
+// own, so that Columns may change from record to record.
+func (d *Decoder) JSON() bool { return d.format == formatJSON }
+
 // Decode decodes the complete records at the beginning of src and returns how
 // many bytes it has used. src starts where the previous call stopped. What is
 // left must be offered again with more behind it; final says that nothing

@@ -123,7 +123,7 @@ func TestColumns(t *testing.T) {
 		d := NewDecoder(testOptions)
 		h := &columnsSeen{d: d}
 		d.Decode(c.file, true, h)
-		if strings.Join(h.seen, ";") != strings.Join(c.seen, ";") || h.changes != c.changes || strings.Join(d.Columns(), " ") != c.after {
+		if strings.Join(h.seen, ";") != strings.Join(c.seen, ";") || h.changes != c.changes || strings.Join(d.Columns(), " ") != c.after || d.JSON() != (name == "json") {
 			t.Errorf("%s: %q, %d changes, %q in the end", name, h.seen, h.changes, d.Columns())
 		}
 	}
