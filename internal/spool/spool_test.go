@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -719,5 +721,56 @@ func TestJournalBound(t *testing.T) {
 	}
 	if last := parseJournal(t, j.pending[maxPending])[0]; last.Omitted != 50 {
 		t.Errorf("%+v", last)
+	}
+}
+
+// While a spool writes a file, others know it, in the same process and in
+// another one alike: the lock belongs to the open file.
+func TestLock(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no locks here")
+	}
+	path := filepath.Join(t.TempDir(), "acct-2026-01-31-0000.csv")
+	f, err := OS{}.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(OS{}).InUse(path) {
+		t.Error("a file that was made this moment is not in use")
+	}
+	if _, err := io.WriteString(f, head); err != nil {
+		t.Fatal(err)
+	}
+	if !(OS{}).InUse(path) {
+		t.Error("a file that is being written is not in use")
+	}
+	if err := (OS{}).Remove(path); !errors.Is(err, ErrInUse) {
+		t.Error(err)
+	}
+	if _, err := (OS{}).Open(path); !errors.Is(err, ErrInUse) {
+		t.Error(err)
+	}
+	if _, err := (OS{}).Create(path); !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	if !(OS{}).Is(path, f) {
+		t.Error("the path leads to another file")
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if (OS{}).InUse(path) {
+		t.Error("a finished file is in use")
+	}
+	g, err := OS{}.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = g.Close()
+	if err := (OS{}).Remove(path); err != nil {
+		t.Error(err)
+	}
+	if (OS{}).InUse(path) || (OS{}).Is(path, f) {
+		t.Error("a file that is gone is in use, or is there")
 	}
 }
