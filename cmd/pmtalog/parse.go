@@ -266,7 +266,7 @@ func (p *parser) stream(ctx context.Context, r io.Reader, dec decode, base int64
 		}
 		if final {
 			if p.eachFile != nil {
-				p.eachFile(dec)
+				p.eachFile(p.dec)
 			}
 			return nil
 		}

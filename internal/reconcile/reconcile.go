@@ -23,6 +23,8 @@ type Counts struct {
 	Emitted    int64 `json:"emitted"`    // became records that the pipeline took, or refused for good
 	Rejected   int64 `json:"rejected"`   // went to quarantine as no records
 	Duplicates int64 `json:"duplicates"` // left out as copies of another stream's
+	// Partial says that a part of the file was left out on purpose.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // Total is the number of rows.
@@ -33,9 +35,11 @@ type Outcome string
 
 // The outcomes. They are values of a metric's attribute.
 const (
-	Equal   Outcome = "equal"    // both numbers agree
-	Differs Outcome = "differs"  // they do not
-	NotRead Outcome = "not_read" // the file was moved, and nothing was read of it in time
+	Equal   Outcome = "equal"   // both numbers agree
+	Differs Outcome = "differs" // they do not
+	// NotCompared: a part of the file was left out on purpose (start_at: end).
+	NotCompared Outcome = "not_compared"
+	NotRead     Outcome = "not_read" // the file was moved, and nothing was read of it in time
 )
 
 // Result is one file's comparison.
@@ -177,9 +181,13 @@ func Name(file string) string { return strings.TrimSuffix(baseName(file), ".gz")
 
 func (t *Tracker) settle(e *entry) error {
 	if e.Counted != nil && e.Read != nil {
-		e.Due = Equal
-		if *e.Counted != e.Read.Total() {
+		switch {
+		case e.Read.Partial:
+			e.Due = NotCompared
+		case *e.Counted != e.Read.Total():
 			e.Due = Differs
+		default:
+			e.Due = Equal
 		}
 	}
 	return t.save(e)
@@ -247,6 +255,8 @@ func (t *Tracker) look(e *entry, now time.Time) {
 		c, ok = t.opt.Progress(e.Name)
 	}
 	switch {
+	case ok && c.Partial:
+		e.Read, e.Due = &c, NotCompared
 	case ok && c.Total() == *e.Counted:
 		e.Read, e.Due = &c, Equal
 	case ok && late:

@@ -14,9 +14,9 @@ type Config struct {
 	Include []string
 	Exclude []string
 	// StartAtEnd skips what files hold that exist when the Tailer runs for the
-	// first time with this Store. The first line of such a file is still given
-	// to its Decoder, whose batch is thrown away, so that a header is known;
-	// Chunk.Offset then jumps to the last line start. Files that appear later
+	// first time with this Store. The first line and record of such a file are
+	// still given to its Decoder, whose batch is thrown away, so that header and
+	// identity are known; Chunk.Offset then jumps to the last line start. Files that appear later
 	// are read from their beginning.
 	StartAtEnd bool
 	// InOrder reads the files of a stream one after the other, the oldest first,

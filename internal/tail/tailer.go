@@ -920,7 +920,13 @@ func (t *Tailer) prime(f *file, now time.Time) bool {
 		}
 		hi = lo
 	}
-	f.dec.Decode(Chunk{File: &f.info, Offset: 0, Data: buf[:first:first]})
+	// With the first record too, if it is before the end: decoders may make an
+	// identity of both, which then is that of the file read whole.
+	known := first
+	if p := prefixOf(buf[:n]); p.complete && p.n <= end {
+		known = int(p.n)
+	}
+	f.dec.Decode(Chunk{File: &f.info, Offset: 0, Data: buf[:known:known]})
 	before := make([]byte, tailLenAt(end))
 	if _, err := f.fh.ReadAt(before, end-int64(len(before))); err != nil {
 		t.ioError(f, err, now)

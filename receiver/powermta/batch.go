@@ -13,6 +13,7 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/reconcile"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/tail"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadata"
@@ -29,7 +30,8 @@ type fileDecoder struct {
 	// the records themselves tell.
 	belongs string
 	tally   tally
-	state   []byte // of dec, behind the bytes used so far
+	columns []string // that the coverage knows
+	state   []byte   // of dec, behind the bytes used so far
 }
 
 func (r *logsReceiver) newFileDecoder(f *tail.File, state []byte) (tail.Decoder, error) {
@@ -69,6 +71,12 @@ func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 				zap.String("file", d.file.Path), zap.Error(err))
 		}
 	}
+	if d.dec.Offset() != c.Offset {
+		// start_at: end skips from the header to the last line.
+		d.state = d.dec.State()
+		d.dec, _ = d.decoderAt(d.state, c.Offset) // cannot fail: State is right
+		d.tally.Counts = reconcile.Counts{Partial: true}
+	}
 	// The chunk is ours and never written again, so records can share it.
 	src := unsafe.String(unsafe.SliceData(c.Data), len(c.Data))
 	b := &batch{d: d, before: d.state, stream: d.streamOf(c, src)}
@@ -80,6 +88,9 @@ func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 	d.tally.Rejected += int64(len(b.rejects))
 	d.tally.Duplicates += int64(b.dropped)
 	d.r.reports.progress(d.file, d.tally.Counts)
+	if d.r.coverage != nil {
+		d.r.coverage.batch(d, b)
+	}
 	if b.out.Logs.LogRecordCount() == 0 && len(b.rejects) == 0 {
 		return used, nil
 	}
@@ -118,8 +129,14 @@ type batch struct {
 	before []byte         // decoder state in front of them
 	stream string         // value of pmta.stream
 
-	out     acctlogs.Builder
-	rejects []acctlogs.Reject
+	out      acctlogs.Builder
+	rejects  []acctlogs.Reject
+	contexts acctlogs.Contexts
+	// Times of the first and last record, and the types that the coverage has
+	// seen a sample of.
+	firstTime, lastTime int64
+	sampled             uint16
+
 	dropped int           // copies left out by deduplicate_streams
 	drop    map[int]bool  // their places, so that a rebuild leaves out the same
 	decided bool          // drop is complete
@@ -130,7 +147,7 @@ type batch struct {
 func (b *batch) build(dec *acct.Decoder) int {
 	b.out.Begin(b.d.common, len(b.in.Src), b.in.Observed)
 	b.dec = dec
-	b.rejects, b.dropped = nil, 0
+	b.rejects, b.dropped, b.contexts = nil, 0, acctlogs.Contexts{}
 	used := dec.Decode(b.in.Src, b.in.Final, b)
 	b.decided = true
 	return used
@@ -157,12 +174,27 @@ func (b *batch) Record(rec *acct.Record) {
 	if cfg.IncludeOriginal {
 		more = append(more, acct.Attr{Key: semconv.LogRecordOriginal, Str: strings.TrimRight(b.in.Src[rec.Start:rec.End], "\r\n")})
 	}
+	if w := b.d.r.coverage; w != nil && !b.decided {
+		b.sample(w, rec)
+	}
 	b.out.Add(rec, more...)
+}
+
+// sample shows the coverage the first record of each type.
+func (b *batch) sample(w *coverageWatch, rec *acct.Record) {
+	if b.firstTime == 0 {
+		b.firstTime = rec.Time
+	}
+	b.lastTime = rec.Time
+	if bit := uint16(1) << rec.Type; b.sampled&bit == 0 {
+		b.sampled |= bit
+		w.seen.AddSample(streamName(b.d), rec)
+	}
 }
 
 // Reject implements acct.Handler.
 func (b *batch) Reject(r acct.Reject) {
-	b.rejects = append(b.rejects, acctlogs.Reject{Reject: r, Context: b.dec.Context()})
+	b.rejects = append(b.rejects, acctlogs.Reject{Reject: r, Context: b.contexts.Of(b.dec)})
 }
 
 // keep decides once per record whether it is a copy of one in another stream.

@@ -147,9 +147,9 @@ type ReconciliationConfig struct {
 // CoverageConfig steers what is said about missing columns and record types.
 type CoverageConfig struct {
 	Enabled bool `mapstructure:"enabled"`
-	// AfterRecords is how many records have to be read before a record type
-	// that none of them had counts as missing.
-	AfterRecords int64 `mapstructure:"after_records"`
+	// Delay is how long after the first records, or a change, the agent looks:
+	// by then more of them have come.
+	Delay time.Duration `mapstructure:"delay"`
 }
 
 // QuarantineConfig says where rejected input goes.
@@ -194,7 +194,7 @@ func createDefaultConfig() component.Config {
 			Unknown:        UnknownConfig{MaxTemplates: 2000, SaveInterval: time.Minute},
 		},
 		Reconciliation: ReconciliationConfig{Enabled: true, Grace: 15 * time.Minute},
-		Coverage:       CoverageConfig{Enabled: true, AfterRecords: 10_000},
+		Coverage:       CoverageConfig{Enabled: true, Delay: 5 * time.Second},
 		Retry:          RetryConfig{InitialInterval: 100 * time.Millisecond, MaxInterval: 10 * time.Second},
 	}
 }
@@ -266,8 +266,8 @@ func (c *Config) Validate() error {
 	if c.Reconciliation.Enabled && (c.Reconciliation.Grace < time.Second || c.Reconciliation.Grace > 7*24*time.Hour) {
 		bad("reconciliation::grace: %v is out of range; use 1s to 168h", c.Reconciliation.Grace)
 	}
-	if c.Coverage.Enabled && c.Coverage.AfterRecords < 1 {
-		bad("coverage::after_records: %d is too few; use 1 or more", c.Coverage.AfterRecords)
+	if c.Coverage.Enabled && (c.Coverage.Delay < 0 || c.Coverage.Delay > time.Hour) {
+		bad("coverage::delay: %v is out of range; use 0s to 1h", c.Coverage.Delay)
 	}
 	errs = append(errs, c.Quarantine.Problems()...)
 	if c.DeduplicateStreams.Enabled && c.DeduplicateStreams.MaxEntries < 1 {

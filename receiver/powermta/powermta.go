@@ -50,7 +50,8 @@ type logsReceiver struct {
 	refused    *quarantine.File // records that a destination refused: nothing goes, reading waits
 	tailers    []*tail.Tailer   // of accounting files, of system logs
 	reports    *reports
-	syslog     *systemLog // nil without system logs
+	coverage   *coverageWatch // nil when switched off
+	syslog     *systemLog     // nil without system logs
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
 
@@ -106,6 +107,9 @@ func (r *logsReceiver) Start(ctx context.Context, host component.Host) error {
 		side = &sideStore{client: r.store, prefix: "reconcile."}
 	}
 	r.reports = r.newReports(side)
+	if r.cfg.Coverage.Enabled && len(r.cfg.Include) > 0 {
+		r.coverage = newCoverageWatch(r)
+	}
 	if len(r.cfg.Include) > 0 {
 		if err := r.addTailer("", r.cfg.Include, r.cfg.Exclude, tail.Config{
 			NewDecoder: r.newFileDecoder,

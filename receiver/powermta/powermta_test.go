@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
@@ -148,6 +149,7 @@ type rig struct {
 	cfg   *Config
 	store *memory
 	tel   *componenttest.Telemetry
+	log   *zap.Logger // nil for none
 }
 
 func newRig(t *testing.T) *rig {
@@ -157,6 +159,7 @@ func newRig(t *testing.T) *rig {
 	r.cfg.Quarantine.Path = filepath.Join(dir, "quarantine.jsonl")
 	r.cfg.Retry = RetryConfig{InitialInterval: time.Millisecond, MaxInterval: 5 * time.Millisecond}
 	r.cfg.PollInterval = 10 * time.Millisecond
+	r.cfg.Coverage.Enabled = false // its events would be in the way
 	id := component.MustNewID("memory")
 	r.cfg.Storage = &id
 	return r
@@ -175,6 +178,9 @@ func (r *rig) start(next consumer.Logs) (stop func()) {
 	r.t.Helper()
 	require.NoError(r.t, r.cfg.Validate())
 	set := receiver.Settings{ID: component.NewID(metadata.Type), TelemetrySettings: r.tel.NewTelemetrySettings(), BuildInfo: component.BuildInfo{Version: "test"}}
+	if r.log != nil {
+		set.Logger = r.log
+	}
 	rcv, err := NewFactory().CreateLogs(context.Background(), set, r.cfg, next)
 	require.NoError(r.t, err)
 	require.NoError(r.t, rcv.Start(context.Background(), host{map[component.ID]component.Component{component.MustNewID("memory"): r.store}}))
@@ -276,6 +282,43 @@ func TestRefusedBatchIsOfferedAgainUnchanged(t *testing.T) {
 	require.Len(t, p.records(), 2)
 	require.Equal(t, 4, p.attempt)
 	require.Empty(t, r.refusals())
+}
+
+// What start_at: end leaves out is no reason for another identity: the uid is
+// that which the record has when the file is read whole, or again.
+func TestStartAtEndKeepsIdentities(t *testing.T) {
+	uids := func(startAt string) map[string]string {
+		r := newRig(t)
+		r.cfg.StartAt = startAt
+		r.cfg.Timezone = "UTC"
+		r.cfg.SystemLog.Include = []string{filepath.Join(r.dir, "log")}
+		r.write("acct.csv", header+rowD+rowB)
+		r.write("log", line(1, "PowerMTA started")+line(2, "configuration reloaded"))
+		p := newPipeline(nil)
+		stop := r.start(p)
+		if startAt == startAtEnd {
+			await(t, "the positions at the end", func() bool {
+				r.store.mu.Lock()
+				defer r.store.mu.Unlock()
+				return r.store.data["tail.s0"] != nil && r.store.data["log.tail.s0"] != nil
+			})
+		}
+		r.write("acct.csv", rowRB)
+		r.write("log", line(3, "PowerMTA shutting down"))
+		await(t, "the new lines", func() bool { return p.events()["pmta.remote_bounce"] == 1 && p.events()["pmta.mta.stop"] == 1 })
+		stop()
+		out := map[string]string{}
+		for _, lr := range p.records() {
+			out[lr.EventName()] = str(lr, "log.record.uid")
+		}
+		return out
+	}
+	whole, end := uids("beginning"), uids("end")
+	require.Len(t, whole, 6)
+	require.Len(t, end, 2)
+	for event, uid := range end {
+		require.Equal(t, whole[event], uid, event)
+	}
 }
 
 func TestPermanentRefusalGoesToQuarantine(t *testing.T) {

@@ -104,6 +104,9 @@ func (p *reports) run(ctx context.Context) {
 		case <-tick.C:
 		case <-p.wake:
 		}
+		if p.r.coverage != nil {
+			p.add(p.r.coverage.look(time.Now())...)
+		}
 		p.sendPending(ctx)
 		p.reconcile(ctx)
 	}
@@ -119,6 +122,9 @@ func (p *reports) signal() {
 // add puts events in line. When the pipeline has been away for so long that the
 // line is full, the oldest go: they were logged.
 func (p *reports) add(events ...acctlogs.Event) {
+	if len(events) == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pending = append(p.pending, events...)
@@ -181,6 +187,9 @@ func (p *reports) moved(from, to string, counted, at int64) {
 	if p.tracker == nil {
 		return
 	}
+	if p.r.coverage != nil {
+		p.r.coverage.seen.SetMovedCounted()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.storeFailed(p.tracker.Moved(from, to, counted, time.Unix(0, at), time.Now()))
@@ -236,9 +245,9 @@ func (p *reports) reconcile(ctx context.Context) {
 	p.lost += lost
 	p.mu.Unlock()
 	r := p.r
-	r.countReconciled(ctx, "not_compared", lost)
+	r.countReconciled(ctx, string(reconcile.NotCompared), lost)
 	for _, res := range due {
-		if res.Outcome != reconcile.Equal {
+		if res.Outcome == reconcile.Differs || res.Outcome == reconcile.NotRead {
 			r.log.Warn("PowerMTA counted another number of records in an accounting file than were read",
 				zap.String("file", res.Path), zap.String("outcome", string(res.Outcome)), zap.Int64("counted", res.Counted),
 				zap.Int64("emitted", res.Read.Emitted), zap.Int64("rejected", res.Read.Rejected), zap.Int64("duplicates", res.Read.Duplicates))
@@ -247,7 +256,7 @@ func (p *reports) reconcile(ctx context.Context) {
 			}
 		}
 		r.countReconciled(ctx, string(res.Outcome), 1)
-		if d := res.Difference(); d != 0 {
+		if d := res.Difference(); d != 0 && res.Outcome != reconcile.NotCompared {
 			direction := "missing"
 			if d < 0 {
 				direction, d = "surplus", -d

@@ -231,6 +231,13 @@ func (d *logDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 		}
 		d.inherit(c.Offset)
 	}
+	if d.dec.Offset() != c.Offset {
+		// start_at: end skips from the first line to the last.
+		opts := d.opts
+		opts.Unknown = d.s.unknown
+		d.state = d.dec.State()
+		d.dec, _ = d.decoderAt(opts, d.state, c.Offset) // cannot fail: State is right
+	}
 	src := unsafe.String(unsafe.SliceData(c.Data), len(c.Data))
 	b := &logBatch{d: d, before: d.state, live: true}
 	b.in = acctlogs.Input{Name: d.file.Path, Kind: quarantine.KindSystemLog, Src: src, Offset: c.Offset, Final: c.Final, Observed: time.Now()}

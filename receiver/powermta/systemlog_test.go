@@ -220,7 +220,6 @@ func TestCountsOfMovedFilesAreCompared(t *testing.T) {
 	r := newLogRig(t)
 	require.NoError(t, os.Mkdir(filepath.Join(r.dir, "moved"), 0o755))
 	r.cfg.Include = []string{filepath.Join(r.dir, "acct-*.csv"), filepath.Join(r.dir, "moved", "acct-*.csv")}
-	r.cfg.Coverage.Enabled = false
 	move := func(n, count int) {
 		name := fmt.Sprintf("acct-2026-01-31-%04d.csv", n)
 		from, to := filepath.Join(r.dir, name), filepath.Join(r.dir, "moved", name)

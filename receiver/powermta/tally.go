@@ -22,12 +22,15 @@ var errTally = errors.New("saved state is damaged or from another version")
 const tallyVersion = 1
 
 // wrap returns the tally in front of a decoder's state. Layout: version, flags
-// (1: mixed), emitted, rejected and duplicates as varints, the state.
+// (1: mixed, 2: partial), emitted, rejected and duplicates as varints, the state.
 func (t *tally) wrap(state []byte) []byte {
 	b := make([]byte, 2, 32+len(state))
 	b[0] = tallyVersion
 	if t.mixed {
-		b[1] = 1
+		b[1] |= 1
+	}
+	if t.Partial {
+		b[1] |= 2
 	}
 	for _, n := range []int64{t.Emitted, t.Rejected, t.Duplicates} {
 		b = binary.AppendUvarint(b, uint64(n))
@@ -40,10 +43,10 @@ func unwrapTally(b []byte) (t tally, state []byte, err error) {
 	if len(b) == 0 {
 		return tally{}, nil, nil
 	}
-	if len(b) < 5 || b[0] != tallyVersion || b[1] > 1 {
+	if len(b) < 5 || b[0] != tallyVersion || b[1] > 3 {
 		return tally{}, nil, errTally
 	}
-	t.mixed = b[1] == 1
+	t.mixed, t.Partial = b[1]&1 != 0, b[1]&2 != 0
 	b = b[2:]
 	for _, n := range []*int64{&t.Emitted, &t.Rejected, &t.Duplicates} {
 		v, size := binary.Uvarint(b)

@@ -9,7 +9,7 @@ import (
 )
 
 func TestTallyAndStateComeBackTogether(t *testing.T) {
-	in := tally{Counts: reconcile.Counts{Emitted: 1 << 40, Rejected: 3, Duplicates: 300}, mixed: true}
+	in := tally{Counts: reconcile.Counts{Emitted: 1 << 40, Rejected: 3, Duplicates: 300, Partial: true}, mixed: true}
 	out, state, err := unwrapTally(in.wrap([]byte("state of the decoder")))
 	require.NoError(t, err)
 	require.Equal(t, in, out)
@@ -19,7 +19,7 @@ func TestTallyAndStateComeBackTogether(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, out)
 	require.Nil(t, state)
-	for _, bad := range []string{"x", "\x02\x00\x00\x00\x00", "\x01\x02\x00\x00\x00", "\x01\x00\xff\xff\xff"} {
+	for _, bad := range []string{"x", "\x02\x00\x00\x00\x00", "\x01\x04\x00\x00\x00", "\x01\x00\xff\xff\xff"} {
 		_, _, err := unwrapTally([]byte(bad))
 		require.ErrorIs(t, err, errTally)
 	}

@@ -24,7 +24,11 @@ func (r *logsReceiver) registerGauges() error {
 			return nil
 		}
 	}
-	return errors.Join(
+	var err error
+	if r.coverage != nil {
+		err = t.RegisterPmtaCoverageGapsCallback(r.coverage.observeGaps)
+	}
+	return errors.Join(err,
 		t.RegisterPmtaBytesReadCallback(count(func(s tail.Stats) int64 { return s.BytesRead })),
 		t.RegisterPmtaBytesLostCallback(count(func(s tail.Stats) int64 { return s.BytesLost })),
 		t.RegisterPmtaRotationsCallback(count(func(s tail.Stats) int64 { return s.Rotations })),
