@@ -33,6 +33,7 @@ type outcome struct {
 	rejected int64 // pieces of input that are in quarantine
 	refused  int64 // records that are in quarantine as refused for good
 	problem  string
+	cause    error // of a 503; for the log, since it may name what senders need not know
 }
 
 // delivery is one body on its way to the pipeline.
@@ -105,7 +106,7 @@ func (r *webhookReceiver) deliver(ctx context.Context, name, src string) outcome
 	}
 	wg.Wait()
 	if d.failed != nil {
-		return outcome{status: http.StatusServiceUnavailable, problem: "the pipeline does not accept records now: " + d.failed.Error()}
+		return outcome{status: http.StatusServiceUnavailable, problem: "the pipeline does not accept records now", cause: d.failed}
 	}
 	return d.settle(ctx)
 }
@@ -180,7 +181,7 @@ func (d *delivery) settle(ctx context.Context) outcome {
 	for _, ref := range d.refused {
 		dec := acct.NewDecoder(r.opts)
 		if err := dec.Restore(ref.before, ref.in.Offset); err != nil {
-			return outcome{status: http.StatusServiceUnavailable, problem: err.Error()} // cannot be: the state is our own
+			return outcome{status: http.StatusServiceUnavailable, problem: "internal error", cause: err} // cannot be: the state is our own
 		}
 		entries := ref.in.Refused(dec, ref.cause, nil)
 		for i := range entries {

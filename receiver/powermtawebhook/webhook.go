@@ -399,7 +399,8 @@ func (r *webhookReceiver) take(req *http.Request, body []byte) answer {
 	if a.status == http.StatusServiceUnavailable {
 		a.outcome = nil
 		a.close = r.stopping.Err() != nil
-		r.log.Warn("a request got 503; the sender keeps its records and sends them again", zap.String("from", client(req)), zap.String("reason", a.problem))
+		r.log.Warn("a request got 503; the sender keeps its records and sends them again",
+			zap.String("from", client(req)), zap.String("reason", a.problem), zap.Error(o.cause))
 	}
 	return a
 }

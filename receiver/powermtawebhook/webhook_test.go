@@ -298,12 +298,12 @@ func TestWrongRequests(t *testing.T) {
 	r.requests(map[int]int64{404: 2, 405: 3, 415: 3, 413: 3, 200: 1})
 }
 
-// A bomb of 128 MiB costs no more than a body may.
+// A bomb of 32 MiB costs no more than a body may.
 func TestGzipBomb(t *testing.T) {
 	r := newRig(t)
 	r.cfg.MaxBodySize = 1 << 20
 	r.start()
-	bomb := packed(t, strings.Repeat("\x00", 128<<20))
+	bomb := packed(t, strings.Repeat("\x00", 32<<20))
 	require.Less(t, len(bomb), 1<<20)
 	require.Equal(t, http.StatusRequestEntityTooLarge, r.post(bomb, "Content-Encoding", "gzip").code)
 	require.Zero(t, r.p.calls)
@@ -328,7 +328,7 @@ func TestRefusedThenAccepted(t *testing.T) {
 		resp := r.post(body)
 		require.Equal(t, http.StatusServiceUnavailable, resp.code)
 		require.Equal(t, "2", resp.header.Get("Retry-After"))
-		require.Contains(t, resp.Error, "memory runs short")
+		require.Equal(t, "the pipeline does not accept records now", resp.Error)
 		require.Nil(t, resp.Accepted)
 		require.Empty(t, r.quarantined())
 	}
@@ -336,6 +336,9 @@ func TestRefusedThenAccepted(t *testing.T) {
 	r.accepted(resp, 2)
 	require.False(t, resp.Replay)
 	require.Len(t, r.quarantined(), 1)
+	logged := r.logs.FilterMessageSnippet("a request got 503").All()
+	require.Len(t, logged, 2)
+	require.Equal(t, "memory runs short", logged[0].ContextMap()["error"])
 	require.Equal(t, []string{"changed", "vmta1"}, r.p.values("pmta.vmta"))
 	r.requests(map[int]int64{503: 2, 200: 1})
 }
@@ -375,7 +378,7 @@ func TestAcceptTimeout(t *testing.T) {
 	resp := r.post(header + rowD)
 	require.Equal(t, http.StatusServiceUnavailable, resp.code)
 	require.Equal(t, "5", resp.header.Get("Retry-After"))
-	require.Contains(t, resp.Error, "deadline exceeded")
+	require.Contains(t, resp.Error, "the pipeline does not accept")
 }
 
 func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
@@ -540,26 +543,27 @@ func TestReplayInOtherBatches(t *testing.T) {
 func TestImpatientSender(t *testing.T) {
 	r := newRig(t)
 	started, release := make(chan struct{}), make(chan struct{})
-	r.p.answer = func(_ context.Context, n int, _ plog.Logs) error {
+	r.p.answer = func(ctx context.Context, n int, _ plog.Logs) error {
 		if n == 1 {
 			close(started)
 		}
-		<-release
-		return nil
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	r.start()
 	ctx, giveUp := context.WithCancel(context.Background())
-	gone := make(chan error)
+	gone := make(chan int)
 	go func() {
-		resp, err := http.DefaultClient.Do(r.request(http.MethodPost, r.url(), header+rowD+rowB).WithContext(ctx))
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		gone <- err
+		rec := httptest.NewRecorder()
+		r.rcv.ServeHTTP(rec, r.request(http.MethodPost, r.url(), header+rowD+rowB).WithContext(ctx))
+		gone <- rec.Code
 	}()
 	<-started
 	giveUp()
-	require.ErrorIs(t, <-gone, context.Canceled)
 
 	codes := make(chan response, 3)
 	for range 3 {
@@ -572,6 +576,7 @@ func TestImpatientSender(t *testing.T) {
 		r.accepted(resp, 2)
 		require.True(t, resp.Replay)
 	}
+	require.Equal(t, http.StatusOK, <-gone)
 	require.Equal(t, 1, r.p.calls)
 	require.Len(t, r.p.records(), 2)
 }
@@ -707,6 +712,40 @@ func TestSilentConnections(t *testing.T) {
 		_, err := io.Copy(io.Discard, c)
 		require.True(t, err == nil || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "reset"), err)
 	}
+}
+
+func TestMaxConnections(t *testing.T) {
+	r := newRig(t)
+	r.cfg.MaxConnections = 2
+	rcv, err := newReceiver(receivertest.NewNopSettings(metadata.Type), r.cfg, r.p)
+	require.NoError(t, err)
+	l, err := rcv.listen(context.Background())
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	accepted := make(chan net.Conn, 3)
+	go func() {
+		for range 3 {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	for range 3 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer func() { _ = c.Close() }()
+	}
+	first := <-accepted
+	<-accepted
+	select {
+	case <-accepted:
+		t.Fatal("a third connection")
+	case <-time.After(50 * time.Millisecond): // cannot fail by being too short
+	}
+	require.NoError(t, first.Close())
+	<-accepted
 }
 
 // A sender that goes away in the middle of its body has delivered nothing.
