@@ -223,6 +223,9 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 		v.Runner = second.category
 	}
 	e.finish(v, cat, best, p)
+	if v.Type == TypeHard && best.matched == MatchedLiteral && anyHit(e.doubt, &sc.hits) {
+		v.Type = TypeSoft
+	}
 	e.capture(v, best, p, sc, norm)
 	if ex != nil {
 		e.explain(ex, p, sc, num, body, best)

@@ -358,6 +358,10 @@ func (m *masker) plain(dst []byte, tok string) []byte {
 	return append(dst, maskID...)
 }
 
+func isLower(b byte) bool { return 'a' <= b && b <= 'z' }
+
+func isUpper(b byte) bool { return 'A' <= b && b <= 'Z' }
+
 // isStandardName keeps words such as RFC5322, 8BITMIME and ISO-8859-1.
 func isStandardName(tok string) bool {
 	return hasPrefixFold(tok, "rfc") || hasPrefixFold(tok, "8bit") ||
@@ -637,7 +641,8 @@ func normalize(dst []byte, s []byte) []byte {
 				}
 			}
 			continue
-		case c == '.' && i+1 < len(s) && len(dst) > word && byteClass[s[i+1]]&(bAlpha|bDigit) != 0 && byteClass[s[i-1]]&(bAlpha|bDigit) != 0:
+		case c == '.' && i+1 < len(s) && len(dst) > word && byteClass[s[i+1]]&(bAlpha|bDigit) != 0 && byteClass[s[i-1]]&(bAlpha|bDigit) != 0 &&
+			!(isLower(s[i-1]) && isUpper(s[i+1])): // "an error.Please": a space is missing
 			dst = append(dst, '.')
 			continue
 		case c == '{':

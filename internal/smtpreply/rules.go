@@ -113,8 +113,11 @@ type ruleSet struct {
 }
 
 type ruleFile struct {
-	Version string      `yaml:"version"`
-	Rules   []yaml.Node `yaml:"rules"`
+	Version string `yaml:"version"`
+	// Doubt holds literals that keep a verdict on words from being hard. Those
+	// of a user's file are added to the built-in ones.
+	Doubt []string    `yaml:"doubt"`
+	Rules []yaml.Node `yaml:"rules"`
 }
 
 type providerSource struct {
@@ -132,7 +135,9 @@ type providerSource struct {
 }
 
 type providerFile struct {
-	Version   string           `yaml:"version"`
+	Version string `yaml:"version"`
+	// Hosts are no provider's: pages that replies point to.
+	Hosts     []string         `yaml:"hosts"`
 	Providers []providerSource `yaml:"providers"`
 }
 
@@ -171,10 +176,10 @@ func (e *RuleError) Unwrap() error { return e.Err }
 const MaxRulesFile = 4 << 20
 
 // parseRules reads a rules file; errors carry file and line.
-func parseRules(file string, data []byte) (string, []ruleSource, error) {
+func parseRules(file string, data []byte) (ruleFile, []ruleSource, error) {
 	var f ruleFile
 	if err := decodeStrict(data, &f); err != nil {
-		return "", nil, fmt.Errorf("%s: %w", file, err)
+		return f, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	out := make([]ruleSource, 0, len(f.Rules))
 	seen := make(map[string]int, len(f.Rules))
@@ -182,21 +187,21 @@ func parseRules(file string, data []byte) (string, []ruleSource, error) {
 		n := &f.Rules[i]
 		r := ruleSource{line: n.Line}
 		if err := checkFields(n); err != nil {
-			return "", nil, &RuleError{file, err.line, scalarField(n, "id"), err}
+			return f, nil, &RuleError{file, err.line, scalarField(n, "id"), err}
 		}
 		if err := n.Decode(&r); err != nil {
-			return "", nil, &RuleError{file, n.Line, scalarField(n, "id"), err}
+			return f, nil, &RuleError{file, n.Line, scalarField(n, "id"), err}
 		}
 		if r.ID == "" {
-			return "", nil, &RuleError{file, n.Line, "", errors.New("id is missing")}
+			return f, nil, &RuleError{file, n.Line, "", errors.New("id is missing")}
 		}
 		if l, dup := seen[r.ID]; dup {
-			return "", nil, &RuleError{file, n.Line, r.ID, fmt.Errorf("id is used on line %d already", l)}
+			return f, nil, &RuleError{file, n.Line, r.ID, fmt.Errorf("id is used on line %d already", l)}
 		}
 		seen[r.ID] = n.Line
 		out = append(out, r)
 	}
-	return f.Version, out, nil
+	return f, out, nil
 }
 
 func decodeStrict(data []byte, v any) error {
@@ -340,6 +345,7 @@ type engine struct {
 	bareAny    []uint64    // ranks of rules without literals that fit any subject
 	marks      []int32     // literal -> provider number, -1 = none
 	listNames  []int32     // literal -> blocklist number, -1 = none
+	doubt      []uint16    // literals that keep a verdict on words from being hard
 	providers  []Provider
 	providerID map[string][]uint16 // id or family -> numbers
 	mx         *hostTrie
@@ -411,16 +417,18 @@ func (l *literalSpace) addAll(in []string) ([]uint16, error) {
 // the user's rules: one with the id of a built-in rule replaces it, the
 // others come before the built-in ones.
 func compile(userFile string, user []byte) (*engine, error) {
-	version, base, err := parseRules("rules.yaml", rulesYAML)
+	file, base, err := parseRules("rules.yaml", rulesYAML)
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{version: version, providerID: map[string][]uint16{}, mx: newHostTrie(), domains: newHostTrie()}
+	doubt := file.Doubt
+	e := &engine{version: file.Version, providerID: map[string][]uint16{}, mx: newHostTrie(), domains: newHostTrie()}
 	if user != nil {
-		_, own, err := parseRules(userFile, user)
+		file, own, err := parseRules(userFile, user)
 		if err != nil {
 			return nil, err
 		}
+		doubt = append(doubt, file.Doubt...)
 		at := make(map[string]int, len(base))
 		for i := range base {
 			at[base[i].ID] = i
@@ -443,6 +451,9 @@ func compile(userFile string, user []byte) (*engine, error) {
 	}
 	if err := e.loadBlocklists(lits); err != nil {
 		return nil, err
+	}
+	if e.doubt, err = lits.addAll(doubt); err != nil {
+		return nil, fmt.Errorf("doubt: %w", err)
 	}
 	fileOf := func(r *ruleSource) string {
 		if r.user {
@@ -678,6 +689,11 @@ func (e *engine) loadProviders(lits *literalSpace) error {
 	}
 	hosts := newHostTrie()
 	e.masker.hosts = hosts
+	for _, h := range f.Hosts {
+		if _, _, err := hosts.add(h, 0); err != nil {
+			return fmt.Errorf("providers.yaml: hosts: %w", err)
+		}
+	}
 	for i, p := range f.Providers {
 		n := uint16(i)
 		bad := func(err error) error { return fmt.Errorf("providers.yaml: provider %q: %w", p.ID, err) }
