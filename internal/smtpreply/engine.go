@@ -267,7 +267,7 @@ func (e *engine) capture(v *Verdict, r *rule, p *parsed, sc *scratch, norm []byt
 		case r.set.ProviderCode != "":
 			v.ProviderCode = r.set.ProviderCode
 		}
-		if r.regex != nil {
+		if r.regex != nil && r.regex.NumSubexp() > 0 {
 			if m := r.regex.FindSubmatch(window(norm, r, &sc.hits)); m != nil {
 				for i, name := range r.regex.SubexpNames() {
 					switch name {
