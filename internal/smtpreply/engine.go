@@ -223,7 +223,8 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 		v.Runner = second.category
 	}
 	e.finish(v, cat, best, p)
-	if v.Type == TypeHard && best.matched == MatchedLiteral && anyHit(e.doubt, &sc.hits) {
+	if v.Type == TypeHard && best.matched == MatchedLiteral &&
+		(anyHit(e.doubt, &sc.hits) || !p.enh.confirms(cat) && anyHit(e.mildDoubt, &sc.hits)) {
 		v.Type = TypeSoft
 	}
 	e.capture(v, best, p, sc, norm)
@@ -236,6 +237,19 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 // hardScore is the least score of a rule on words that may make a verdict
 // hard: an address is not given up on phrases that leave some doubt.
 const hardScore = scoreStrong - 4
+
+// confirms reports whether e says by itself what c means.
+func (e Enhanced) confirms(c Category) bool {
+	switch c {
+	case RecipientUnknown:
+		return e.Subject == 1 && (e.Detail == 1 || e.Detail == 3 || e.Detail == 10)
+	case RecipientInactive:
+		return e.Subject == 2 && e.Detail == 1 || e.Subject == 1 && e.Detail == 6
+	case RecipientDomainInvalid:
+		return e.Subject == 1 && (e.Detail == 2 || e.Detail == 10)
+	}
+	return false
+}
 
 // finish fills what follows from category and reply class.
 func (e *engine) finish(v *Verdict, c Category, r *rule, p *parsed) {

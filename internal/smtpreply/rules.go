@@ -114,10 +114,12 @@ type ruleSet struct {
 
 type ruleFile struct {
 	Version string `yaml:"version"`
-	// Doubt holds literals that keep a verdict on words from being hard. Those
-	// of a user's file are added to the built-in ones.
-	Doubt []string    `yaml:"doubt"`
-	Rules []yaml.Node `yaml:"rules"`
+	// Doubt and MildDoubt hold literals that keep a verdict on words from
+	// being hard, the latter only without an enhanced status that says the
+	// same. Those of a user's file are added to the built-in ones.
+	Doubt     []string    `yaml:"doubt"`
+	MildDoubt []string    `yaml:"mild_doubt"`
+	Rules     []yaml.Node `yaml:"rules"`
 }
 
 type providerSource struct {
@@ -346,6 +348,7 @@ type engine struct {
 	marks      []int32     // literal -> provider number, -1 = none
 	listNames  []int32     // literal -> blocklist number, -1 = none
 	doubt      []uint16    // literals that keep a verdict on words from being hard
+	mildDoubt  []uint16    // the same unless the status says it too
 	providers  []Provider
 	providerID map[string][]uint16 // id or family -> numbers
 	mx         *hostTrie
@@ -421,14 +424,14 @@ func compile(userFile string, user []byte) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	doubt := file.Doubt
+	doubt, mild := file.Doubt, file.MildDoubt
 	e := &engine{version: file.Version, providerID: map[string][]uint16{}, mx: newHostTrie(), domains: newHostTrie()}
 	if user != nil {
 		file, own, err := parseRules(userFile, user)
 		if err != nil {
 			return nil, err
 		}
-		doubt = append(doubt, file.Doubt...)
+		doubt, mild = append(doubt, file.Doubt...), append(mild, file.MildDoubt...)
 		at := make(map[string]int, len(base))
 		for i := range base {
 			at[base[i].ID] = i
@@ -454,6 +457,9 @@ func compile(userFile string, user []byte) (*engine, error) {
 	}
 	if e.doubt, err = lits.addAll(doubt); err != nil {
 		return nil, fmt.Errorf("doubt: %w", err)
+	}
+	if e.mildDoubt, err = lits.addAll(mild); err != nil {
+		return nil, fmt.Errorf("mild_doubt: %w", err)
 	}
 	fileOf := func(r *ruleSource) string {
 		if r.user {
