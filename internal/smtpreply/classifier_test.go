@@ -507,3 +507,44 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+// TestDoubtIsNotHard gives replies in which the words of a bad address stand
+// beside words that may mean the sender, the host or a limit.
+func TestDoubtIsNotHard(t *testing.T) {
+	c := newClassifier(t, Options{})
+	for _, reply := range []string{
+		"550-Verification failed for <news@mail.example> 550-No such user 550 Sender verify failed",
+		"550 Postmaster verification: asked <postmaster@mail.example>, answer was user unknown",
+		"554 5.7.1 the return domain you use is an invalid domain",
+		"501 5.0.0 invalid domain name",
+		"550 mailbox unavailable, sending mail did not work, try again later",
+		"553 address invalid, must be fully qualified",
+		"554 more than three unknown recipients, good bye",
+		"550 cannot verify <news@mail.example>: unknown user",
+		"550 user unknown, your IP is listed somewhere",
+		"554 unknown user or too many tries",
+	} {
+		if r := c.Classify(Input{Diag: reply}); r.Type == TypeHard {
+			t.Errorf("%q: %s is hard, rule %s", reply, r.Category, r.RuleID)
+		}
+	}
+	for _, reply := range []string{
+		"550 5.1.1 no such user, see our policy", // the status says it too
+		"550 5.2.1 mailbox is disabled, it went over a limit of days",
+		"550 5.1.2 unknown domain, no rate for it",
+		"550 no such mailbox here",
+		"550 an error.Unknown user", // a space is missing
+	} {
+		if r := c.Classify(Input{Diag: reply}); r.Type != TypeHard {
+			t.Errorf("%q: %s is %s, rule %s", reply, r.Category, r.Type, r.RuleID)
+		}
+	}
+	own := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(own, []byte(`rules: [{id: own, category: recipient_unknown, tier: strong, any_of: ["nobody of that name"], examples: ["550 nobody of that name, dear sender"]}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u := newClassifier(t, Options{RulesFile: own})
+	if r := u.Classify(Input{Diag: "550 nobody of that name, dear sender"}); r.Type != TypeHard {
+		t.Errorf("a user's rule is %s", r.Type)
+	}
+}
