@@ -42,7 +42,9 @@ func runDemo(ctx context.Context, args []string, std stdio) int {
 		// Small files, so that rotation and the move are seen; a pace at which
 		// retries, late bounces and complaints come within a minute.
 		Simulate: []string{self, "simulate", "--dir", logs, "--rate", strconv.FormatFloat(*rate, 'g', -1, 64), "--hurry", "300",
-			"--max-size", "2M", "--move-to", filepath.Join(logs, "moved"), "--move-interval", "10s"},
+			"--max-size", "2M", "--move-to", filepath.Join(logs, "moved"), "--move-interval", "10s", "--count-moved-records",
+			"--log", filepath.Join(logs, "log"), "--log-rotate-every", "20s", "--log-rotate", "3", "--http-log", filepath.Join(logs, "pmtahttp.log"),
+			"--incident", "throttle@8s+20s:provider=yahoo,share=0.9"},
 	})
 	if err != nil {
 		return fail(std, exitFailure, "demo", err)

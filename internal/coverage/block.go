@@ -236,7 +236,7 @@ func (s streamView) write(b *strings.Builder, n *need) {
 	if other != nil {
 		fmt.Fprintf(b, "    # the header line does not tell which records have these; keep them where they are: %s\n", strings.Join(other, ","))
 	}
-	b.WriteString("    # keep what else is in your block: move-to, max-size, delete-after, ...\n</acct-file>\n")
+	b.WriteString("    # keep what else is in your block: other records (rare ones were perhaps not seen), move-to, max-size, ...\n</acct-file>\n")
 }
 
 // explained says that a column may be there for another type, which has it by

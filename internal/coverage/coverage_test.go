@@ -241,7 +241,7 @@ func TestGapBlock(t *testing.T) {
     record-fields d *,header_X-Stream
     record-fields b *,header_X-Stream
     record-fields t *,header_X-Stream
-    # keep what else is in your block: move-to, max-size, delete-after, ...
+    # keep what else is in your block: other records (rare ones were perhaps not seen), move-to, max-size, ...
 </acct-file>
 `
 	if i < 0 || r.Gaps[i].Block != want || r.Gaps[i].What() != "records t" {

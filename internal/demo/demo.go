@@ -37,7 +37,7 @@ type Options struct {
 }
 
 // What an earlier run may have left in Dir. Nothing else is ever removed.
-var leftovers = []string{"pmta", "state", "records.jsonl", "quarantine.jsonl", "quarantine-refused.jsonl", "unclassified.jsonl", "agent.log", "pmta.log"}
+var leftovers = []string{"pmta", "state", "records.jsonl", "quarantine.jsonl", "quarantine-refused.jsonl", "unclassified.jsonl", "unknown-log.jsonl", "agent.log", "pmta.log"}
 
 // Run blocks until For is over or ctx ends, ends both programs and returns nil
 // if both ran and ended well.
@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) error {
 	errPMTA := pmta.stop(10 * time.Second)
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-tick.C {
 		show()
-		if now.lagBytes == 0 && now.total == last.total {
+		if now.lagBytes == 0 && now.total == last.total && now.sessions == last.sessions {
 			break
 		}
 	}
@@ -116,7 +116,8 @@ func Run(ctx context.Context, o Options) error {
 	if o.Terminal {
 		fmt.Fprintln(o.Out)
 	}
-	fmt.Fprintf(o.Out, "both ended; %d records shipped, %d rejected, %d bytes not read\n", now.total, now.rejected, now.lagBytes)
+	fmt.Fprintf(o.Out, "both ended; %d records shipped, %d rejected, %d bytes not read; %d events and %d sessions of the system log\n",
+		now.total, now.rejected, now.lagBytes, now.events, now.sessions)
 	if sample := firstRecord(filepath.Join(o.Dir, "records.jsonl")); sample != "" {
 		fmt.Fprintf(o.Out, "one of them:\n%s", sample)
 	}
@@ -195,6 +196,8 @@ type summary struct {
 	at         time.Time
 	total      int64
 	byType     map[string]int64
+	events     int64 // of the system log
+	sessions   int64
 	rejected   int64
 	lagBytes   int64
 	lagSeconds float64
@@ -229,6 +232,10 @@ func summarise(families map[string]*dto.MetricFamily) summary {
 						s.byType[l.GetValue()] += int64(v)
 					}
 				}
+			case "otelcol_pmta_log_entries":
+				s.events += int64(v)
+			case "otelcol_pmta_sessions":
+				s.sessions += int64(v)
 			case "otelcol_pmta_rejected":
 				s.rejected += int64(v)
 			case "otelcol_pmta_lag_bytes":
@@ -257,6 +264,7 @@ func (s summary) line(before summary) string {
 	for _, t := range types {
 		fmt.Fprintf(&b, " %s %d", t, s.byType[t])
 	}
+	fmt.Fprintf(&b, "  log %d events %d sessions", s.events, s.sessions)
 	fmt.Fprintf(&b, "  lag %.1f s  rejected %d", s.lagSeconds, s.rejected)
 	return b.String()
 }

@@ -17,6 +17,11 @@ otelcol_pmta_records_total{otel_scope_name="x",pmta_record_type="d"} 900
 otelcol_pmta_records_total{otel_scope_name="x",pmta_record_type="t"} 100
 # TYPE otelcol_pmta_rejected_total counter
 otelcol_pmta_rejected_total{reason="bad_quote"} 2
+# TYPE otelcol_pmta_log_entries_total counter
+otelcol_pmta_log_entries_total{event="pmta.mta.start"} 1
+otelcol_pmta_log_entries_total{event="pmta.queue.backoff"} 6
+# TYPE otelcol_pmta_sessions_total counter
+otelcol_pmta_sessions_total{pmta_session_outcome="delivered"} 3
 # TYPE otelcol_pmta_lag_bytes gauge
 otelcol_pmta_lag_bytes{stream="acct.csv"} 10
 otelcol_pmta_lag_bytes{stream="bounce.csv"} 5
@@ -33,7 +38,7 @@ func TestSummaryLine(t *testing.T) {
 	require.Equal(t, int64(1000), s.total)
 	require.Equal(t, int64(15), s.lagBytes)
 	before := summary{at: s.at.Add(-2 * time.Second), total: 400}
-	require.Equal(t, "   300 records/s  1000 in all: d 900 t 100  lag 0.2 s  rejected 2", s.line(before))
+	require.Equal(t, "   300 records/s  1000 in all: d 900 t 100  log 7 events 3 sessions  lag 0.2 s  rejected 2", s.line(before))
 }
 
 func TestFirstRecord(t *testing.T) {
