@@ -31,6 +31,7 @@ import (
 	filterprocessor "github.com/open-telemetry/opentelemetry-collector-contrib/processor/filterprocessor"
 	transformprocessor "github.com/open-telemetry/opentelemetry-collector-contrib/processor/transformprocessor"
 	powermta "github.com/otelcol-pmta/otelcol-pmta/receiver/powermta"
+	powermtastatus "github.com/otelcol-pmta/otelcol-pmta/receiver/powermtastatus"
 	powermtawebhook "github.com/otelcol-pmta/otelcol-pmta/receiver/powermtawebhook"
 	otlpreceiver "go.opentelemetry.io/collector/receiver/otlpreceiver"
 )
@@ -73,6 +74,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
 		powermta.NewFactory(),
+		powermtastatus.NewFactory(),
 		powermtawebhook.NewFactory(),
 		otlpreceiver.NewFactory(),
 	)
@@ -81,6 +83,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
 		powermta.NewFactory().Type(): "github.com/otelcol-pmta/otelcol-pmta v0.1.0",
+		powermtastatus.NewFactory().Type(): "github.com/otelcol-pmta/otelcol-pmta v0.1.0",
 		powermtawebhook.NewFactory().Type(): "github.com/otelcol-pmta/otelcol-pmta v0.1.0",
 		otlpreceiver.NewFactory().Type(): "go.opentelemetry.io/collector/receiver/otlpreceiver v0.158.0",
 	})

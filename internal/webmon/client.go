@@ -117,6 +117,9 @@ func (c *Client) Format() Format {
 	return c.format
 }
 
+// CloseIdleConnections ends connections that are kept for the next request.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
 // Status asks for /status.
 func (c *Client) Status(ctx context.Context, opt ParseOptions) (s *Status, err error) {
 	err = c.get(ctx, "status", nil, func(page []byte) (err error) {
@@ -178,8 +181,10 @@ func (c *Client) get(ctx context.Context, page string, q url.Values, use func([]
 			break
 		}
 	}
-	if known != "" && anotherFormat(first) {
-		c.setFormat("") // perhaps it is another version now
+	// Perhaps it is another version now. A page that only this version lacks
+	// says nothing about that.
+	if known != "" && page == "status" && anotherFormat(first) {
+		c.setFormat("")
 	}
 	return first
 }

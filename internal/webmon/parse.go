@@ -36,7 +36,7 @@ func ParseStatus(page []byte, opt ParseOptions) (*Status, error) {
 		QueriesPending: st.child("resolver").integer("queriesPending"),
 		QueriesActive:  st.child("resolver").integer("queriesActive"),
 	}
-	s.Now, s.Started = opt.time(s.NowText), opt.time(s.StartedText)
+	s.SetZone(opt)
 	t := st.child("traffic")
 	s.Total, s.LastHour, s.LastMinute = traffic(t.child("total")), traffic(t.child("lastHr")), traffic(t.child("lastMin"))
 	s.TopPerHour, s.TopPerMinute = traffic(t.child("topPerHr")), traffic(t.child("topPerMin"))
@@ -62,6 +62,12 @@ func ParseStatus(page []byte, opt ParseOptions) (*Status, error) {
 		Recipients: sp.integer("totalRcp"), MaxRecipients: sp.integer("maxRcp"),
 	}
 	return s, nil
+}
+
+// SetZone reads the times of the page again, in the zone of opt. The page
+// itself has to be read to know which zone that is; see [Zone].
+func (s *Status) SetZone(opt ParseOptions) {
+	s.Now, s.Started = opt.time(s.NowText), opt.time(s.StartedText)
 }
 
 func connections(n *node) Connections {

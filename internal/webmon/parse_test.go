@@ -315,7 +315,7 @@ func fuzzParse(f *testing.F, xml bool) {
 				named, _ := top.Pick(l)
 				require.LessOrEqual(t, len(named), 2)
 				tr := NewTracker()
-				names := tr.Wanted(l.Rows, 3)
+				names := tr.Wanted(l.Rows, nil, 3)
 				require.LessOrEqual(t, len(names), 3)
 				tr.Observe(Observation{Rows: l.Rows})
 				require.Empty(t, tr.Observe(Observation{Rows: l.Rows}), "nothing has changed")

@@ -64,6 +64,8 @@ type Tracker struct {
 	queues   map[string]*tracked
 	seen     map[string]time.Time // time of the newest event of each row listed, to tell new ones
 	unserved map[string]bool      // rows with new events that the last Wanted had no room for
+	hinted   map[string]int64     // round in which a hint was followed last
+	lists    bool                 // this monitor's detail pages have lists of disabled source IPs
 	started  bool                 // there was an observation
 	last     time.Time            // Now of it
 	round    int64
@@ -88,7 +90,7 @@ func (q *tracked) idle() bool { return !q.Backoff && len(q.Disabled) == 0 }
 
 // NewTracker returns one without memory: what it observes first is initial.
 func NewTracker() *Tracker {
-	return &Tracker{queues: map[string]*tracked{}, seen: map[string]time.Time{}}
+	return &Tracker{queues: map[string]*tracked{}, seen: map[string]time.Time{}, hinted: map[string]int64{}}
 }
 
 // Backoff returns the number of queues known to be in backoff, and of pairs of
@@ -110,6 +112,7 @@ func (t *Tracker) Overflow() int64 { return t.overflow }
 type saved struct {
 	Version int                 `json:"version"`
 	Last    time.Time           `json:"last"`
+	Lists   bool                `json:"lists,omitempty"`
 	Queues  map[string]*tracked `json:"queues"`
 }
 
@@ -119,7 +122,7 @@ func (t *Tracker) Save() []byte {
 	for name, q := range t.queues {
 		keep[name] = q
 	}
-	b, err := json.Marshal(saved{Version: 1, Last: t.last, Queues: keep})
+	b, err := json.Marshal(saved{Version: 1, Last: t.last, Lists: t.lists, Queues: keep})
 	if err != nil {
 		return nil // cannot be: strings, times and booleans
 	}
@@ -142,7 +145,7 @@ func (t *Tracker) Restore(b []byte) error {
 			n.queues[name] = q
 		}
 	}
-	n.started, n.last = true, s.Last
+	n.started, n.last, n.lists = true, s.Last, s.Lists
 	*t = *n
 	return nil
 }
@@ -163,7 +166,11 @@ func newest(r *Row) (at time.Time) {
 // longest not asked for first; those with new events that tell of backoff or
 // disabled sources, or whose mode the list does not say. The last group has a
 // quarter of n to itself, so that many queues in backoff do not hide new ones.
-func (t *Tracker) Wanted(rows []Row, n int) []string {
+//
+// A hint is a queue that the monitor gave when it was asked for those in
+// backoff, without saying the mode; it counts as one that tells of backoff, but
+// not again in the next ten rounds.
+func (t *Tracker) Wanted(rows []Row, hints map[string]bool, n int) []string {
 	if n <= 0 {
 		return nil
 	}
@@ -186,7 +193,10 @@ func (t *Tracker) Wanted(rows []Row, n int) []string {
 			known = append(known, candidate{name: r.Name})
 			continue
 		}
+		asked, hinted := t.hinted[r.Name]
 		switch {
+		case hints[r.Name] && (!hinted || t.round-asked > 10):
+			news = append(news, candidate{name: r.Name})
 		case !newest(r).After(t.seen[r.Name]):
 		case tells(r, t.seen[r.Name]):
 			news = append(news, candidate{name: r.Name})
@@ -225,7 +235,11 @@ func (t *Tracker) Wanted(rows []Row, n int) []string {
 		if q := t.queues[name]; q != nil {
 			q.asked = t.round
 		}
+		if hints[name] {
+			t.hinted[name] = t.round
+		}
 	}
+	maps.DeleteFunc(t.hinted, func(name string, _ int64) bool { return !hints[name] })
 	return names
 }
 
@@ -405,7 +419,8 @@ func lastReply(events []Event, at time.Time) string {
 }
 
 // sources tells source IPs that were disabled or enabled: from the list of the
-// detail page, or else from an error in the list of queues that says so.
+// detail page or, as long as no such list was seen, from an error in the list
+// of queues that says so.
 func (t *Tracker) sources(changes []Change, r *Row, d *QueueDetail, q *tracked, o *Observation) []Change {
 	if d != nil {
 		present := map[string]bool{}
@@ -435,29 +450,25 @@ func (t *Tracker) sources(changes []Change, r *Row, d *QueueDetail, q *tracked, 
 				changes = append(changes, Change{Kind: SourceIPEnabled, Queue: r.Name, At: o.Now, SourceIP: ip})
 			}
 		}
-		if d.DisabledListed {
-			return changes
-		}
+		t.lists = t.lists || d.DisabledListed
+	}
+	if t.lists {
+		return changes // or will have details soon: the sentence makes Wanted want them
 	}
 	for i := len(r.Events) - 1; i >= 0; i-- { // oldest first
 		e := &r.Events[i]
 		if e.Kind != EventError || e.Time.IsZero() || !e.Time.After(q.Told) || !allDisabled(e.Text) {
 			continue
 		}
-		initial := !t.started || q.Old || e.Time.Before(t.last) && t.seen[r.Name].IsZero()
-		if initial && r.Mode == ModeNormal || !initial && !e.Time.After(t.seen[r.Name]) {
-			continue // long ago, and perhaps over
+		initial := !t.started || q.Old
+		if seen := t.seen[r.Name]; initial && r.Mode == ModeNormal || !initial && (seen.IsZero() && e.Time.Before(t.last) || !e.Time.After(seen)) {
+			continue // told, or long ago and perhaps over
 		}
 		q.Told = e.Time
 		c := Change{Kind: SourceIPDisabled, Queue: r.Name, At: e.Time, Known: true, Initial: initial}
 		for _, cause := range r.Events {
 			if s := Reply(cause.Text); s != "" && cause.Kind == EventError && cause.Time.Equal(e.Time) {
 				c.Reason, c.SourceIP = s, ConnectedFrom(cause.Text)
-			}
-		}
-		if c.SourceIP != "" {
-			if _, have := q.Disabled[c.SourceIP]; have {
-				continue
 			}
 		}
 		changes = append(changes, c)

@@ -195,12 +195,12 @@ func TestTrackerWanted(t *testing.T) {
 	for i := range 8 {
 		rows = append(rows, q(fmt.Sprintf("q%d/1", i), ModeBackoff))
 	}
-	require.Nil(t, tr.Wanted(rows, 0))
-	require.Equal(t, []string{"q0/1", "q1/1", "q2/1", "q3/1"}, tr.Wanted(rows, 4))
+	require.Nil(t, tr.Wanted(rows, nil, 0))
+	require.Equal(t, []string{"q0/1", "q1/1", "q2/1", "q3/1"}, tr.Wanted(rows, nil, 4))
 	tr.Observe(Observation{Now: at("10:00:00"), Rows: rows})
 	got := map[string]int{}
 	for range 8 {
-		names := tr.Wanted(rows, 4)
+		names := tr.Wanted(rows, nil, 4)
 		require.Len(t, names, 4)
 		for _, n := range names {
 			got[n]++
@@ -217,21 +217,45 @@ func TestTrackerWanted(t *testing.T) {
 	rows = append(rows, q("told/1", ModeNormal, errorAt("10:00:10", "source 192.0.2.1 disabled")), q("quiet/1", ModeNormal, errorAt("10:00:10", "ETIMEDOUT")))
 	var asked []string
 	for range 4 {
-		names := tr.Wanted(rows, 4)
+		names := tr.Wanted(rows, nil, 4)
 		require.Len(t, names, 4)
 		asked = append(asked, names[3])
 		tr.Observe(Observation{Now: at("10:01:00"), Rows: rows})
 	}
 	require.Equal(t, []string{"told/1", "news0/1", "news1/1", "news2/1"}, asked)
-	require.NotContains(t, strings.Join(tr.Wanted(rows, 4), " "), "news")
+	require.NotContains(t, strings.Join(tr.Wanted(rows, nil, 4), " "), "news")
 
 	// Those missing from the list, or said to be well, come before the others.
 	rows = rows[1:8]
 	rows[4].Mode = ModeNormal
-	require.Equal(t, []string{"q0/1", "q5/1"}, sorted(tr.Wanted(rows, 2)))
+	require.Equal(t, []string{"q0/1", "q5/1"}, sorted(tr.Wanted(rows, nil, 2)))
 	// With nothing to remember all of it is for news.
 	tr = NewTracker()
-	require.Len(t, tr.Wanted([]Row{q("a", "", errorAt("10:00:00", "x")), q("b", "", errorAt("10:00:00", "x")), q("c", "")}, 4), 2)
+	require.Len(t, tr.Wanted([]Row{q("a", "", errorAt("10:00:00", "x")), q("b", "", errorAt("10:00:00", "x")), q("c", "")}, nil, 4), 2)
+}
+
+// Queues that the monitor named when asked for backoff are looked at, but not
+// all the time if they are well.
+func TestTrackerHints(t *testing.T) {
+	tr := NewTracker()
+	rows := []Row{q("a/1", ""), q("b/1", "")}
+	hints := map[string]bool{"b/1": true}
+	times := 0
+	for i := range 22 {
+		names := tr.Wanted(rows, hints, 4)
+		if len(names) > 0 {
+			require.Equal(t, []string{"b/1"}, names)
+			times++
+		}
+		o := Observation{Now: at("10:00:00"), Rows: rows, Details: map[string]*QueueDetail{}}
+		for _, n := range names {
+			o.Details[n] = detail(q(n, ModeNormal))
+		}
+		require.Empty(t, tr.Observe(o), i)
+	}
+	require.Equal(t, 2, times)
+	require.Empty(t, tr.Wanted(rows, nil, 4))
+	require.Empty(t, tr.hinted)
 }
 
 func sorted(s []string) []string {
