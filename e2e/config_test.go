@@ -32,6 +32,17 @@ func TestShippedConfigurationsAreValid(t *testing.T) {
 	}
 }
 
+// The API key of the web monitor is not shown by what prints configurations.
+func TestStatusKeyIsNotShown(t *testing.T) {
+	const key = "0123456789abcdef0123456789abcdef"
+	config := "yaml:receivers:\n  powermta_status:\n    endpoint: http://mta1.example:8080\n    api_key: " + key +
+		"\nexporters: {nop: }\nservice: {pipelines: {metrics: {receivers: [powermta_status], exporters: [nop]}}}"
+	stdout, stderr, code := run(t, "otelcol-pmta", "validate", "--config", config)
+	require.NotZero(t, code)
+	require.Contains(t, stderr, "api_key: would cross the network unencrypted")
+	require.NotContains(t, stdout+stderr, key)
+}
+
 // A mistake is refused at start, with the key and the way out.
 func TestMistakesAreRefusedWithTheFix(t *testing.T) {
 	for name, tc := range map[string]struct{ receiver, want string }{

@@ -422,6 +422,7 @@ func TestGalleryDeliversEveryRecord(t *testing.T) {
 				h.compare(t, got())
 			}
 		},
+		"status.yaml": statusDelivered,
 	}
 	files, err := filepath.Glob(filepath.Join(repoRoot(), "config", "*.yaml"))
 	require.NoError(t, err)
