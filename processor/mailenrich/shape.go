@@ -170,7 +170,8 @@ func snake(s string) string {
 }
 
 // textAttributes lists what always holds text from outside.
-var textAttributes = []string{semconv.PMTADSNDiag, semconv.SMTPResponseText, semconv.PMTADSNPMTAAction}
+var textAttributes = []string{semconv.PMTADSNDiag, semconv.SMTPResponseText, semconv.PMTADSNPMTAAction,
+	semconv.PMTAReason, semconv.SMTPCommand, semconv.PMTASessionTranscript}
 
 // learn finds out where in keys the attributes are.
 func (p *enricher) learn(keys []string, table *dimension.Table) *shape {
