@@ -44,6 +44,7 @@ type Monitor struct {
 	started time.Time
 	now     time.Time
 	down    bool
+	stopped bool // it does not run
 
 	in, out         monitorFlow
 	bounces, fbl    int64
@@ -123,18 +124,18 @@ func (m *Monitor) Tick(now time.Time) error {
 // Close implements [Stream]. The last state can still be asked for.
 func (m *Monitor) Close() error { return nil }
 
-// Restart forgets what a restart of the server makes it forget: counters, peaks
-// and the memory of queues, but no message.
+// Restart forgets what a restart of the server makes it forget: counters and
+// peaks, but no message, nor the mode of a queue. A [Started] notice does it too.
 func (m *Monitor) Restart(at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reset()
-	m.started = at
 	m.advance(at)
-	m.states = NewQueueStates(m.cfg.Threshold)
-	for _, q := range m.queues {
-		q.errors, q.modes, q.rcpts, q.disabled, q.attempt, q.retry = nil, nil, nil, nil, time.Time{}, time.Time{}
-	}
+	m.restart(at)
+}
+
+func (m *Monitor) restart(at time.Time) {
+	m.reset()
+	m.started, m.stopped = at, false
 }
 
 // ResetCounters does what "pmta reset counters" does.
@@ -194,6 +195,13 @@ func (m *Monitor) Write(e *Event) (bool, error) {
 		m.bounces++
 	case Feedback:
 		m.fbl++
+	case Notice:
+		switch e.Server.Kind {
+		case Started:
+			m.restart(e.At)
+		case Stopped, Crashed, StartFailed:
+			m.stopped = true
+		}
 	}
 	if a := e.Attempt; a != nil && e.Report == nil && a.Queue != "" {
 		m.attempt(e)
@@ -441,6 +449,9 @@ func (m *Monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *Monitor) page(r *http.Request) (data monitorObject, fail string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.stopped {
+		return nil, "PowerMTA is not running" // the monitor is a service of its own
+	}
 	q := r.URL.Query()
 	limit := m.cfg.MaxItems
 	if n, err := strconv.Atoi(q.Get("maxitems")); err == nil && n > 0 {

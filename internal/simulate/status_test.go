@@ -192,6 +192,55 @@ func TestMonitorAgreesWithTheRun(t *testing.T) {
 	}
 }
 
+// A crash is a time without status, then another start time, and counters that
+// begin again.
+func TestMonitorAfterACrash(t *testing.T) {
+	m, err := NewMonitor(MonitorConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWorld(WorldOptions{Seed: 7, Rate: 20, Scenario: Scenario{Incidents: []Incident{&Stoppage{Kind: CrashStop, Begin: 10 * time.Minute, Length: time.Minute}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(m)
+	defer srv.Close()
+	cl, err := webmon.NewClient(webmon.ClientOptions{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := webmon.ParseOptions{Location: time.UTC}
+	if err := m.Open(DefaultStart); err != nil {
+		t.Fatal(err)
+	}
+	var before *webmon.Status
+	down := false
+	for e := w.Next(); e.At.Sub(DefaultStart) < 12*time.Minute; e = w.Next() {
+		if _, err := m.Write(e); err != nil {
+			t.Fatal(err)
+		}
+		switch since := e.At.Sub(DefaultStart); {
+		case e.Type == Notice && e.Server.Kind == Crashed:
+			if _, err := cl.Status(t.Context(), opt); webmon.Reason(err) != "refused" {
+				t.Fatalf("%v", err)
+			}
+			down = true
+		case before == nil && since > 9*time.Minute:
+			if before, err = cl.Status(t.Context(), opt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	after, err := cl.Status(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !down || !before.Started.Equal(DefaultStart) || !after.Started.Equal(DefaultStart.Add(11*time.Minute)) ||
+		after.Total.Out.Recipients.V == 0 || after.Total.Out.Recipients.V >= before.Total.Out.Recipients.V {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
 func TestMonitorIsForPeopleToo(t *testing.T) {
 	m, err := NewMonitor(MonitorConfig{})
 	if err != nil {
