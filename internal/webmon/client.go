@@ -17,7 +17,7 @@ import (
 
 // DefaultMaxBody is the largest page that a [Client] reads unless told
 // otherwise, in bytes after decompression.
-const DefaultMaxBody = 16 << 20
+const DefaultMaxBody = 8 << 20
 
 // ClientOptions say what to ask and how. Only URL is required.
 type ClientOptions struct {
