@@ -42,9 +42,9 @@ service:
 // waits for its metrics and events at both destinations.
 func statusDelivered(t *testing.T) {
 	dir := t.TempDir()
-	// Where most attempts fail some queue is soon in backoff.
 	monitor := fmt.Sprintf("localhost:%d", freePort(t))
 	cert := filepath.Join(dir, "webmon.pem")
+	// Where most attempts fail some queue is soon in backoff.
 	mta := exec.Command(binary(t, "pmtalog"), "simulate", "--dir", filepath.Join(dir, "pmta"), "--rate", "300", "--hurry", "60", "--mix", "t=80",
 		"--status-listen", monitor, "--status-https", "--status-cert", cert)
 	said := &output{}
