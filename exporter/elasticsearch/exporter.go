@@ -31,7 +31,7 @@ type logsExporter struct {
 	set       exporter.Settings
 	log       *zap.Logger
 	telemetry *metadata.TelemetryBuilder
-	render    schema.Options
+	renderers *schema.Pool
 	workers   sync.Pool // of *worker
 
 	client *esbulk.Client   // from start to shutdown
@@ -45,7 +45,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*logsExporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logsExporter{cfg: cfg, set: set, log: set.Logger, telemetry: telemetry, render: estemplate.RenderOptions(cfg.Mapping.Mode)}, nil
+	return &logsExporter{cfg: cfg, set: set, log: set.Logger, telemetry: telemetry, renderers: schema.NewPool(estemplate.RenderOptions(cfg.Mapping.Mode))}, nil
 }
 
 // startTimeout bounds what the first attempt to install templates may delay
@@ -152,12 +152,11 @@ func (e *logsExporter) shutdown(ctx context.Context) error {
 
 // worker is what one push needs.
 type worker struct {
-	e        *logsExporter
-	batch    esbulk.Batch
-	renderer *schema.Renderer
-	router   router
-	refs     []ref // of the documents in batch
-	left     []ref // neither delivered nor a dead letter
+	e      *logsExporter
+	batch  esbulk.Batch
+	router router
+	refs   []ref // of the documents in batch
+	left   []ref // neither delivered nor a dead letter
 }
 
 // ref is the place of a record in a plog.Logs.
@@ -172,9 +171,11 @@ func (e *logsExporter) push(ctx context.Context, ld plog.Logs) error {
 	}
 	w, _ := e.workers.Get().(*worker)
 	if w == nil {
-		w = &worker{e: e, renderer: schema.NewRenderer(e.render), router: newRouter(e.cfg)}
+		w = &worker{e: e, router: newRouter(e.cfg)}
 	}
 	defer e.workers.Put(w)
+	renderer := e.renderers.Get()
+	defer e.renderers.Put(renderer)
 	w.batch.Reset()
 	w.refs, w.left = w.refs[:0], w.left[:0]
 
@@ -203,7 +204,7 @@ func (e *logsExporter) push(ctx context.Context, ld plog.Logs) error {
 				}
 				lr := records.At(k)
 				to := w.router.record(base, lr.Attributes())
-				buf := w.renderer.AppendJSON(w.batch.Begin(to.index, to.id), rl.Resource(), sl.Scope(), lr)
+				buf := renderer.AppendJSON(w.batch.Begin(to.index, to.id), rl.Resource(), sl.Scope(), lr)
 				w.batch.End(to.complete(buf))
 				w.refs = append(w.refs, at)
 				if w.batch.Size() >= limit {

@@ -42,15 +42,13 @@ type logsExporter struct {
 	dead      *quarantine.File
 	producer  *kafkaout.Producer
 
-	encoders sync.Pool    // of *encoder
-	limit    atomic.Int64 // largest OTLP document the broker is known to take; 0 = not known
+	renderers *schema.Pool
+	encoders  sync.Pool    // of *encoder
+	limit     atomic.Int64 // largest OTLP document the broker is known to take; 0 = not known
 }
 
 // encoder is what one goroutine needs to make messages.
-type encoder struct {
-	renderer *schema.Renderer
-	buf, key []byte
-}
+type encoder struct{ buf, key []byte }
 
 func newExporter(set exporter.Settings, cfg *Config) (*logsExporter, error) {
 	t, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
@@ -61,7 +59,8 @@ func newExporter(set exporter.Settings, cfg *Config) (*logsExporter, error) {
 	if e.schema, err = schema.Parse(cfg.Logs.Schema); err != nil {
 		return nil, err
 	}
-	e.encoders.New = func() any { return &encoder{renderer: schema.NewRenderer(schema.Options{Schema: e.schema})} }
+	e.renderers = schema.NewPool(schema.Options{Schema: e.schema})
+	e.encoders.New = func() any { return &encoder{} }
 	return e, nil
 }
 
@@ -148,6 +147,8 @@ func (e *logsExporter) push(ctx context.Context, ld plog.Logs) error {
 func (e *logsExporter) pushRecords(ctx context.Context, o *outcome) {
 	enc := e.encoders.Get().(*encoder)
 	defer e.encoders.Put(enc)
+	renderer := e.renderers.Get()
+	defer e.renderers.Put(renderer)
 	req := e.producer.NewRequest(ctx)
 	now := time.Now().UnixMilli()
 	n := int32(0)
@@ -155,7 +156,7 @@ func (e *logsExporter) pushRecords(ctx context.Context, o *outcome) {
 		res := e.route.resource(rl)
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				enc.buf = enc.renderer.AppendJSON(enc.buf[:0], rl.Resource(), sl.Scope(), lr)
+				enc.buf = renderer.AppendJSON(enc.buf[:0], rl.Resource(), sl.Scope(), lr)
 				var key []byte
 				key, enc.key = e.route.key(enc.key[:0], &res, lr)
 				ms := now

@@ -43,7 +43,7 @@ func TestBuilder(t *testing.T) {
 	src := header + rowD + rowBad + rowB + rowD
 	f := &feed{dec: acct.NewDecoder(acct.Options{})}
 	now := time.Unix(1770000000, 0)
-	f.b.Begin(&Options{ScopeName: "scope", ScopeVersion: "1.2", Spare: SpareAttributes,
+	f.b.Begin(&Options{ScopeName: "scope", ScopeVersion: "1.2", Spare: SpareAttributes(),
 		Resource: Resource("mta1", map[string]string{"service.name": "mail", "a": "b"})}, len(src), now)
 	f.dec.Decode(src, true, f)
 

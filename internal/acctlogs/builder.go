@@ -26,8 +26,10 @@ var RecordTypes = [...]string{"other", "d", "b", "t", "tq", "r", "f", "rb", "rs"
 type Counts [len(RecordTypes)]int64
 
 // SpareAttributes is how many attributes the processors of this project add to
-// a record at most: Options.Spare where a processor changes records.
-const SpareAttributes = 20
+// a record at most: Options.Spare where a processor changes records. Reply
+// classification and enrichment together take 20; others have told by the time
+// that receivers are made, which is after processors.
+func SpareAttributes() int { return 20 + logslab.Expected() }
 
 // Options say what all records of a batch have in common.
 type Options struct {

@@ -40,12 +40,30 @@ type (
 		state unsafe.Pointer
 	}
 	arrayValue struct{ values []anyValue }
-	// iface is how an interface value lies in memory: type word, data word.
-	iface struct{ typ, data unsafe.Pointer }
+	// listHead is a list without its elements.
+	listHead struct {
+		ptr *arrayValue // what pdata keeps in the value, so it comes first
+		arr arrayValue
+	}
+	// single and pair are lists of one and two.
+	single struct {
+		listHead
+		elem anyValue
+	}
+	pair struct {
+		listHead
+		elems [2]anyValue
+	}
+	// iface is how an interface value lies in memory: type word, data word. The
+	// type is static data, nothing that the garbage collector has to be told of.
+	iface struct {
+		typ  uintptr
+		data unsafe.Pointer
+	}
 )
 
 // Type words of the one-field structs that pdata keeps values in.
-type typeWords struct{ str, i64, f64, boolean, array unsafe.Pointer }
+type typeWords struct{ str, i64, f64, boolean, array uintptr }
 
 var words, layoutKnown = checkLayout()
 
@@ -93,10 +111,10 @@ func checkLayout() (w typeWords, ok bool) {
 	m.PutBool("b", true)
 	m.PutEmptySlice("a").AppendEmpty().SetStr("s")
 	kvs := *mapOrig(&m)
-	word := func(i int, field reflect.Kind) unsafe.Pointer {
+	word := func(i int, field reflect.Kind) uintptr {
 		t := reflect.TypeOf(kvs[i].value.value)
 		if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().NumField() != 1 || t.Elem().Field(0).Type.Kind() != field {
-			return nil
+			return 0
 		}
 		return (*iface)(unsafe.Pointer(&kvs[i].value.value)).typ
 	}
@@ -104,7 +122,7 @@ func checkLayout() (w typeWords, ok bool) {
 		str: word(0, reflect.String), i64: word(1, reflect.Int64), f64: word(2, reflect.Float64),
 		boolean: word(3, reflect.Bool), array: word(4, reflect.Pointer),
 	}
-	if w.str == nil || w.i64 == nil || w.f64 == nil || w.boolean == nil || w.array == nil {
+	if w.str == 0 || w.i64 == 0 || w.f64 == 0 || w.boolean == 0 || w.array == 0 {
 		return w, false
 	}
 	at := reflect.TypeOf(kvs[4].value.value).Elem().Field(0).Type.Elem()
@@ -128,8 +146,9 @@ type Slab struct {
 	f64s    []float64
 	bools   []bool
 	elems   []anyValue
-	arrays  []arrayValue
-	arrPtrs []*arrayValue
+	heads   []listHead
+	singles []single
+	pairs   []pair
 	// HintAttrs is how many attributes the batch is expected to have in all.
 	// It only bounds how much memory one allocation takes.
 	HintAttrs int
@@ -139,15 +158,19 @@ type Slab struct {
 }
 
 // A block is at most this many elements: enough to make the cost of an
-// allocation vanish, and few enough that one of 40 bytes stays below the 32 KiB
-// at which the runtime goes over to its costlier large objects.
-const maxBlock = 800
+// allocation vanish, and so few that it stays below the 32 KiB at which the
+// runtime goes over to its costlier large objects.
+const (
+	maxBlock = 800
+	maxBytes = 32 << 10
+)
 
 // take cuts n elements from the front of a slab and refills it when it is
 // too short.
 func take[T any](slab *[]T, n, hint int) []T {
 	if len(*slab) < n {
-		*slab = make([]T, max(n, min(hint, maxBlock)))
+		var t T
+		*slab = make([]T, max(n, min(hint, maxBlock, maxBytes/int(unsafe.Sizeof(t)))))
 	}
 	s := (*slab)[:n:n]
 	*slab = (*slab)[n:]
@@ -258,12 +281,15 @@ func (s *Slab) setValue(v *anyValue, a *acct.Attr) {
 			e, rest, _ = strings.Cut(rest, ",")
 			s.setString(&elems[i], e)
 		}
-		arr := take(&s.arrays, 1, s.HintAttrs/32+8)
-		arr[0].values = elems
-		ptr := take(&s.arrPtrs, 1, s.HintAttrs/32+8)
-		ptr[0] = &arr[0]
-		*out = iface{words.array, unsafe.Pointer(&ptr[0])}
+		*out = iface{words.array, unsafe.Pointer(s.list(elems))}
 	}
+}
+
+func (s *Slab) list(elems []anyValue) *listHead {
+	head := &take(&s.heads, 1, s.HintAttrs/16+8)[0]
+	head.arr.values = elems
+	head.ptr = &head.arr
+	return head
 }
 
 // setSlow does the same by the public API.

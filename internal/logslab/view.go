@@ -75,6 +75,21 @@ func (v *View) HasKeys(keys []string) bool {
 	return true
 }
 
+// Place is a number by which attributes with the same names in the same order
+// find together, as long as the names are the same strings in memory, which
+// those of one component are.
+func (v *View) Place() (h uint64) {
+	if !layoutKnown {
+		return uint64(len(v.keys))
+	}
+	k := uint64(0x9e3779b97f4a7c15)
+	for i := range v.kvs {
+		h += uint64(uintptr(unsafe.Pointer(unsafe.StringData(v.kvs[i].key)))) * k
+		k += 0x9e3779b97f4a7c16 // so that the order matters
+	}
+	return h ^ h>>32
+}
+
 // Value returns the value of attribute i.
 func (v *View) Value(i int) pcommon.Value {
 	if !layoutKnown {

@@ -7,7 +7,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
 )
 
@@ -53,35 +52,6 @@ func BenchmarkAppendJSON(b *testing.B) {
 				bytes += len(dst) - from
 			}
 			b.ReportMetric(float64(bytes)/float64(b.N), "bytes/record")
-			b.ReportMetric(float64(r.Misses()), "misses")
-		})
-	}
-}
-
-func BenchmarkRender(b *testing.B) {
-	for _, s := range []Schema{ECS, SplunkCIM} {
-		b.Run(s.String(), func(b *testing.B) {
-			ld := benchLogs(b)
-			src := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
-			// A record is rendered into another map, so that the next round
-			// finds it as it was.
-			dst := plog.NewLogRecord()
-			r := NewRenderer(Options{Schema: s})
-			var slab logslab.Slab
-			b.ReportAllocs()
-			b.ResetTimer()
-			for i := range b.N {
-				if i%400 == 0 {
-					slab = logslab.Slab{HintAttrs: 400 * 50}
-				}
-				lr := src.At(i % benchRecords)
-				r.attrs.Reset(lr.Attributes())
-				r.res.Reset(noAttributes)
-				p := r.plan(lr, false)
-				c := cursor{r: r, lr: lr}
-				c.build(p, &slab)
-				r.out.End(dst.Attributes())
-			}
 			b.ReportMetric(float64(r.Misses()), "misses")
 		})
 	}

@@ -104,6 +104,8 @@ the lowest that has a value wins. Record types after "on" limit a field.
 * CIM ` + "`status_code`" + ` is the SMTP reply code, or the enhanced status code with
   ` + "`status_code: dsn`" + `.
 * An address field takes addresses only: "unknown" and host names are left out.
+* Where records are rendered in place (` + "`into: attributes`" + ` of ` + "`mail_schema`" + `), ` + onceNames() + ` are
+  attributes of the resource: they tell of the PowerMTA, not of the record.
 `)
 	return b.Bytes()
 }
@@ -133,6 +135,19 @@ func cells(fields []Field) string {
 		return "–"
 	}
 	return strings.Join(out, "<br>")
+}
+
+// onceNames lists the fields that are in the resource.
+func onceNames() string {
+	var names []string
+	for i := range rows {
+		for _, f := range rows[i].ECS {
+			if f.Once {
+				names = append(names, "`"+f.Name+"`")
+			}
+		}
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 func constants(s Schema) string {

@@ -23,7 +23,8 @@ type program struct {
 	attrs    map[string][]target
 	resource map[string][]target
 	families []famTarget
-	redacted string // attribute that says that addresses are pseudonyms
+	once     []target // those of record that tell of the PowerMTA
+	redacted string   // attribute that says that addresses are pseudonyms
 }
 
 // outField is a field that a document may have, once.
@@ -43,6 +44,7 @@ type target struct {
 	when   Types
 	record recordSource
 	value  string
+	once   bool
 }
 
 type famTarget struct {
@@ -98,7 +100,7 @@ func compileProgram(o Options) *program {
 			fields = fs(f)
 		}
 		for _, f := range fields {
-			t := target{rank: f.Rank, conv: f.Conv, when: f.When, value: f.Value}
+			t := target{rank: f.Rank, conv: f.Conv, when: f.When, value: f.Value, once: f.Once}
 			if o.Schema == SplunkCIM && o.DSNStatus && row.Attr == semconv.SMTPResponseCode && f.Name == "status_code" {
 				t.rank = 9
 			}
@@ -108,7 +110,11 @@ func compileProgram(o Options) *program {
 			case ResourceOf:
 				p.resource[row.Attr] = append(p.resource[row.Attr], add(f.Name, t, row))
 			case OfRecord:
-				p.record = append(p.record, add(f.Name, t, row))
+				t = add(f.Name, t, row)
+				if f.Once {
+					p.once = append(p.once, t)
+				}
+				p.record = append(p.record, t)
 			case Family:
 				name := strings.TrimSuffix(f.Name, "*")
 				ft := famTarget{prefix: strings.TrimSuffix(row.Attr, "*"), name: name, conv: f.Conv}
@@ -149,9 +155,9 @@ type op struct {
 	conv   Conv
 	record recordSource
 	skip   uint8
-	move   bool // nothing else reads this attribute as it is
 	number bool // a constant that is a number
 	alone  bool // no alternative to another operation
+	own    bool // for compileEdits
 	src    int  // attribute, from resBase on of the resource
 	name   string
 	json   []byte
@@ -172,9 +178,23 @@ type plan struct {
 	resKeys  []string
 	ops      []op
 	doc      []op  // the same for JSON: what is known already is one piece
-	values   int   // upper bound of fields
 	diag     int   // position of pmta.dsn.diag, -1 without
 	routing  []int // attributes for the exporter, which no document has
+
+	// The same for attributes that change in place, from compileEdits.
+	edited  bool
+	edits   []edit
+	texts   [][]*string // constants that are no consts
+	renames []rename
+	dead    []int           // attributes of which nothing stays
+	consts  *logslab.Shared // fields that always are the same
+	added   int             // at most so many fields need a place of their own
+}
+
+// rename is an attribute that becomes a field as it is.
+type rename struct {
+	slot int
+	key  string
 }
 
 // Shapes are kept in buckets of shapeWays, most recent first. Optional columns
@@ -204,16 +224,28 @@ func fingerprint(h uint64, v *logslab.View) uint64 {
 	return h
 }
 
+// plan returns the plan for the shape of r.attrs and r.res.
 func (r *Renderer) plan(lr plog.LogRecord, withRes bool) *plan {
 	typ := typeOf(lr, &r.attrs)
-	// Most records of a type look alike.
-	guess := &r.last[typ]
-	if p := *guess; p != nil && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
-		return p
+	place := r.attrs.Place()
+	if withRes {
+		place ^= r.res.Place() << 1
+	}
+	at := r.places[place*0x9e3779b97f4a7c15>>55<<1:][:2]
+	for i := range at {
+		if p := at[i].plan; p != nil && at[i].place == place && p.typ == typ && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
+			return p
+		}
 	}
 	p := r.find(typ, withRes)
-	*guess = p
+	at[0], at[1] = placed{place, p}, at[0]
 	return p
+}
+
+// placed is a plan that was right for names in that place.
+type placed struct {
+	place uint64
+	plan  *plan
 }
 
 // find looks among the plans in memory, or makes one.
@@ -237,11 +269,6 @@ func (r *Renderer) find(typ acct.Type, withRes bool) *plan {
 	}
 	copy(bucket[1:], bucket)
 	bucket[0] = p
-	for i := range r.last {
-		if r.last[i] == p {
-			r.last[i] = nil // it is about to become another one
-		}
-	}
 	r.misses++
 	p.hash = h
 	r.compile(p, typ, withRes)
@@ -259,7 +286,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 	prog := r.prog
 	p.typ, p.withRes, p.redacted, p.diag = typ, withRes, false, -1
 	p.keys, p.resKeys, p.ops = p.keys[:0], p.resKeys[:0], p.ops[:0]
-	p.routing = p.routing[:0]
+	p.routing, p.edited = p.routing[:0], false
 	defer p.finish()
 	cands := make([][]candidate, len(prog.fields))
 	consider := func(ts []target, src int) {
@@ -331,18 +358,12 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 		resOthers = append(resOthers, member{name, Same, resBase + i})
 	}
 	for _, t := range prog.record {
-		if withRes || !ownField(t.record, prog.fields[t.field].name) {
+		if withRes || !t.once && !ownField(t.record, prog.fields[t.field].name) {
 			consider([]target{t}, -1)
 		}
 	}
 
-	moved := make([]bool, r.attrs.Len())
-	emit := func(o op) {
-		if o.kind == opValue && o.conv == Same && o.src < resBase && !moved[o.src] {
-			moved[o.src], o.move = true, true
-		}
-		p.ops = append(p.ops, o)
-	}
+	emit := func(o op) { p.ops = append(p.ops, o) }
 	field := func(f int) {
 		cs, of := cands[f], &prog.fields[f]
 		if len(cs) == 0 {
@@ -408,7 +429,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 	}
 	member2 := func(name string, m member) op {
 		name = unique(taken, name)
-		return op{kind: opValue, conv: m.conv, src: m.src, name: name, json: jsonKey(name)}
+		return op{kind: opValue, conv: m.conv, src: m.src, name: name, json: jsonKey(name), alone: true}
 	}
 	attributes := func() {
 		for i, g := range groups {
@@ -483,7 +504,6 @@ func (o Options) isOTel() bool { return o.Schema == OTel }
 
 // finish derives what is left from p.ops.
 func (p *plan) finish() {
-	p.values = len(p.ops)
 	p.doc = p.doc[:0]
 	for _, o := range p.ops {
 		if o.kind != opConst {
@@ -507,6 +527,154 @@ func (p *plan) finish() {
 		o.json = text
 		p.doc = append(p.doc, o)
 	}
+}
+
+// compileEdits works out, from p.ops, how n attributes become the fields with
+// as little change as possible. A field mostly takes the place of an attribute
+// that it comes from. Fields that read other attributes too come first, so
+// that none reads what has changed already.
+func (p *plan) compileEdits(n int) {
+	if p.edited {
+		return
+	}
+	p.edited = true
+	p.edits, p.texts, p.renames, p.dead, p.added = p.edits[:0], nil, p.renames[:0], p.dead[:0], 0
+
+	// Operations that belong together: the alternatives for one field, a set.
+	var units [][]op
+	var consts []acct.Attr
+	for i := 0; i < len(p.ops); {
+		o, end := p.ops[i], i+1
+		switch o.kind {
+		case opOpen, opClose:
+			i++
+			continue
+		case opAdd:
+			for p.ops[end-1].kind != opSet {
+				end++
+			}
+		case opConst:
+			if o.alone && o.conv != List {
+				consts = append(consts, o.constant())
+				i++
+				continue
+			}
+			end += int(o.skip)
+		default:
+			end += int(o.skip)
+		}
+		units = append(units, slices.Clone(p.ops[i:end]))
+		i = end
+	}
+
+	// The owner of an attribute's place: best a field with its name and value,
+	// then one with its value, then any alone.
+	owner := make([]*op, n)
+	unitOf := make([]int, n)
+	for _, accept := range []func(o *op) bool{
+		func(o *op) bool { return o.alone && o.conv == Same && o.name == p.keys[o.src] },
+		func(o *op) bool { return o.alone && o.conv == Same },
+		func(o *op) bool { return o.alone },
+		func(*op) bool { return true },
+	} {
+		for u := range units {
+			for i := range units[u] {
+				if o := &units[u][i]; o.kind == opValue && o.src < resBase && owner[o.src] == nil && accept(o) {
+					owner[o.src], unitOf[o.src] = o, u
+				}
+			}
+		}
+	}
+	// A field that changes its own place must not read one that another does.
+	changes := func(src int) bool { return owner[src] != nil && !(owner[src].alone && owner[src].conv == Same) }
+	for u := range units {
+		clash := false
+		for _, o := range units[u] {
+			clash = clash || (o.kind == opValue || o.kind == opAdd) && o.src < resBase && changes(o.src) && unitOf[o.src] != u
+		}
+		if !clash {
+			continue
+		}
+		for _, o := range units[u] {
+			if o.kind == opValue && o.src < resBase && owner[o.src] != nil && unitOf[o.src] == u {
+				owner[o.src] = nil
+			}
+		}
+	}
+	var late []edit
+	for _, unit := range units {
+		change, adds := false, false
+		for i := range unit {
+			o := &unit[i]
+			o.own = o.kind == opValue && o.src < resBase && owner[o.src] == o
+			change = change || o.own
+			adds = adds || !o.own && o.kind != opAdd
+		}
+		if o := &unit[0]; o.own && o.alone && o.conv == Same {
+			if o.name != p.keys[o.src] {
+				p.renames = append(p.renames, rename{o.src, o.name})
+			}
+			continue
+		}
+		if adds {
+			p.added++
+		}
+		for i := range unit {
+			e := p.newEdit(&unit[i])
+			if change {
+				late = append(late, e)
+			} else {
+				p.edits = append(p.edits, e)
+			}
+		}
+	}
+	p.edits = append(p.edits, late...)
+	for i := range n {
+		if owner[i] == nil {
+			p.dead = append(p.dead, i)
+		}
+	}
+	p.consts = logslab.Share(consts)
+	p.added += max(0, len(consts)-len(p.dead))
+}
+
+// edit is an op for attributes that change in place.
+type edit struct {
+	opKind opKind
+	conv   Conv
+	record recordSource
+	skip   uint8
+	own    bool // the field takes the place of its attribute
+	number bool
+	src    int32 // as of op; for a constant its place in texts
+	name   string
+}
+
+func (p *plan) newEdit(o *op) edit {
+	e := edit{opKind: o.kind, conv: o.conv, record: o.record, skip: o.skip, own: o.own, number: o.number, src: int32(o.src), name: o.name}
+	if o.kind == opConst {
+		e.src = int32(len(p.texts))
+		p.texts = append(p.texts, strs(o.value))
+	}
+	return e
+}
+
+// constant is the attribute of an opConst that is no list.
+func (o *op) constant() acct.Attr {
+	if o.number {
+		n, _ := strconv.ParseInt(o.value, 10, 64)
+		return acct.Attr{Key: o.name, Num: n, Kind: acct.KindInt}
+	}
+	return acct.Attr{Key: o.name, Str: o.value}
+}
+
+// strs makes strings that may be shared.
+func strs(list ...string) []*string {
+	out := make([]*string, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
 }
 
 // ownField says that a field repeats what the log record has a place for, so

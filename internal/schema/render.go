@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"math"
 	"net/mail"
 	"slices"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
 )
 
@@ -60,8 +58,8 @@ func (r *Renderer) sourceText(src int) string {
 	if src >= resBase {
 		view, src = &r.res, src-resBase
 	}
-	if s, ok := view.Text(src); ok {
-		return s
+	if s := view.Text(src); s != nil {
+		return *s
 	}
 	return view.Value(src).AsString()
 }
@@ -75,39 +73,39 @@ func text(v pcommon.Value) string {
 }
 
 // convert gives the value of an opValue.
-func (c *cursor) convert(o *op, out *value) bool {
+func (c *cursor) convert(conv Conv, src int, out *value) bool {
 	r := c.r
 	out.kind = isStr
-	switch o.conv {
+	switch conv {
 	case Same:
-		out.kind, out.raw = isRaw, r.source(o.src)
+		out.kind, out.raw = isRaw, r.source(src)
 		return true
 	case Address:
-		out.str = unbracket(r.sourceText(o.src), '<', '>')
+		out.str = unbracket(r.sourceText(src), '<', '>')
 		return out.str != ""
 	case Host:
-		out.str = hostOf(r.sourceText(o.src))
+		out.str = hostOf(r.sourceText(src))
 		return out.str != ""
 	case IP:
-		out.str = ipOf(r.sourceText(o.src))
+		out.str = ipOf(r.sourceText(src))
 		return out.str != ""
 	case Bare:
-		out.str = r.sourceText(o.src)
+		out.str = r.sourceText(src)
 		if s := out.str; len(s) > 7 && strings.EqualFold(s[:7], "rfc822;") {
 			out.str = s[7:]
 		}
 		return true
 	case MailDate:
-		ns, ok := mailDate(r.sourceText(o.src))
+		ns, ok := mailDate(r.sourceText(src))
 		out.kind, out.num = isDate, ns
 		return ok
 	case NotMailDate:
-		out.str = r.sourceText(o.src)
+		out.str = r.sourceText(src)
 		_, ok := mailDate(out.str)
 		return !ok
 	}
-	v := r.source(o.src)
-	switch o.conv {
+	v := r.source(src)
+	switch conv {
 	case Text:
 		if v.Type() != pcommon.ValueTypeInt {
 			out.str = text(v)
@@ -123,7 +121,7 @@ func (c *cursor) convert(o *op, out *value) bool {
 		return out.str != ""
 	case Nanos, Millis:
 		unit := 1e9
-		if o.conv == Millis {
+		if conv == Millis {
 			unit = 1e3
 		}
 		out.kind = isInt
@@ -146,7 +144,7 @@ func (c *cursor) convert(o *op, out *value) bool {
 			break
 		}
 		out.kind, out.num = isDate, v.Int()
-		if o.conv == Epoch {
+		if conv == Epoch {
 			out.kind = isEpoch
 		}
 	}
@@ -154,16 +152,16 @@ func (c *cursor) convert(o *op, out *value) bool {
 }
 
 // ofRecord gives the value of an opRecord.
-func (c *cursor) ofRecord(o *op, out *value) bool {
+func (c *cursor) ofRecord(source recordSource, conv Conv, out *value) bool {
 	out.kind = isStr
-	switch o.record {
+	switch source {
 	case recTime:
 		out.num = int64(c.lr.Timestamp())
 		if out.num == 0 {
 			out.num = int64(c.lr.ObservedTimestamp())
 		}
 		out.kind = isDate
-		if o.conv == Epoch {
+		if conv == Epoch {
 			out.kind = isEpoch
 		}
 	case recObserved:
@@ -179,7 +177,7 @@ func (c *cursor) ofRecord(o *op, out *value) bool {
 		out.kind, out.num = isInt, int64(c.lr.SeverityNumber())
 		return out.num != 0
 	case recBody:
-		return c.body(o, out)
+		return c.body(conv, out)
 	case recTraceID:
 		id := c.lr.TraceID()
 		if id.IsEmpty() {
@@ -202,7 +200,7 @@ func (c *cursor) ofRecord(o *op, out *value) bool {
 	return true
 }
 
-func (c *cursor) body(o *op, out *value) bool {
+func (c *cursor) body(conv Conv, out *value) bool {
 	v := c.lr.Body()
 	r := c.r
 	switch v.Type() {
@@ -210,7 +208,7 @@ func (c *cursor) body(o *op, out *value) bool {
 		return false
 	case pcommon.ValueTypeStr:
 		out.str = v.Str()
-		if o.conv == NewText && c.plan.diag >= 0 && r.attrs.Str(c.plan.diag) == out.str {
+		if conv == NewText && c.plan.diag >= 0 && r.attrs.Str(c.plan.diag) == out.str {
 			return false
 		}
 		if r.opts.Nested {
@@ -231,21 +229,25 @@ func (c *cursor) body(o *op, out *value) bool {
 // join adds the value of an opAdd to the set.
 func (c *cursor) join(o *op) {
 	r := c.r
-	s := r.sourceText(o.src)
-	switch o.conv {
-	case AddHost:
-		s = hostOf(s)
-	case AddIP:
-		s = ipOf(s)
-	case AddUser:
-		s = unbracket(s, '<', '>')
-		if at := strings.LastIndexByte(s, '@'); at >= 0 && (c.plan.redacted || isPseudonym(s[:at])) {
-			return
-		}
-	}
-	if s != "" && !slices.Contains(r.set, s) {
+	if s := c.member(o.conv, r.sourceText(o.src)); s != "" && !slices.Contains(r.set, s) {
 		r.set = append(r.set, s)
 	}
+}
+
+// member returns what s gives to a set, "" for nothing.
+func (c *cursor) member(conv Conv, s string) string {
+	switch conv {
+	case AddHost:
+		return hostOf(s)
+	case AddIP:
+		return c.r.knownIP(s)
+	case AddUser:
+		s = unbracket(s, '<', '>')
+		if c.plan.redacted && strings.IndexByte(s, '@') >= 0 || isRedacted(s) {
+			return ""
+		}
+	}
+	return s
 }
 
 // appendJSON appends the document.
@@ -262,13 +264,13 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 			if o.conv == Same {
 				dst = append(dst, o.json...)
 				if o.src < resBase {
-					if s, ok := r.attrs.Text(o.src); ok {
-						if !isPlain(s) {
-							dst = appendEscaped(append(dst, '"'), s)
+					if s := r.attrs.Text(o.src); s != nil {
+						if !isPlain(*s) {
+							dst = appendEscaped(append(dst, '"'), *s)
 							break
 						}
 						dst = append(dst, '"')
-						dst = append(dst, s...)
+						dst = append(dst, *s...)
 						dst = append(dst, '"', ',')
 						continue
 					}
@@ -276,14 +278,14 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 				dst = appendValue(dst, r.source(o.src))
 				break
 			}
-			if !c.convert(o, &val) {
+			if !c.convert(o.conv, o.src, &val) {
 				continue
 			}
 			dst = append(dst, o.json...)
 			dst = c.appendVal(dst, &val)
 			i += int(o.skip)
 		case opRecord:
-			if !c.ofRecord(o, &val) {
+			if !c.ofRecord(o.record, o.conv, &val) {
 				continue
 			}
 			dst = append(dst, o.json...)
@@ -367,109 +369,213 @@ func appendEpoch(dst []byte, ns int64) []byte {
 	return append(dst, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10))
 }
 
-// build makes the attributes that AppendJSON would write.
-func (c *cursor) build(p *plan, slab *logslab.Slab) {
+// edit makes the attributes that AppendJSON would write, out of those of the
+// record. The result is for lr or for a body, see Editor.End.
+func (c *cursor) edit(p *plan, slab *logslab.Slab) {
 	c.plan = p
 	r := c.r
-	b := &r.out
-	slab.Begin(b, p.values)
+	e := &r.out
+	slab.Edit(e, &r.attrs, p.added)
 	var val value
-	for i := 0; i < len(p.ops); i++ {
-		o := &p.ops[i]
-		switch o.kind {
+	for i := 0; i < len(p.edits); i++ {
+		o := &p.edits[i]
+		switch o.opKind {
 		case opValue:
-			if o.move {
-				b.Move(o.name, &r.attrs, o.src)
-				i += int(o.skip)
+			if o.conv == Same {
+				if o.own {
+					e.Rename(int(o.src), o.name)
+				} else {
+					e.Value(e.Add(), o.name, c.view(int(o.src)), int(o.src)&^resBase)
+				}
 				break
 			}
-			if c.convert(o, &val) {
-				c.add(o, &val)
-				i += int(o.skip)
+			done, ok := c.cut(o, slab)
+			if !done {
+				if ok = c.convert(o.conv, int(o.src), &val); ok {
+					c.put(o, &val, slab)
+				}
+			}
+			if !ok {
+				if o.own {
+					e.Drop(int(o.src))
+				}
+				continue
 			}
 		case opRecord:
-			if c.ofRecord(o, &val) {
-				c.add(o, &val)
-				i += int(o.skip)
+			if !c.ofRecord(o.record, o.conv, &val) {
+				continue
 			}
+			c.put(o, &val, slab)
 		case opConst:
-			switch {
+			switch i := e.Add(); {
 			case o.number:
-				n, _ := strconv.ParseInt(o.value, 10, 64)
-				b.Attr(&acct.Attr{Key: o.name, Num: n, Kind: acct.KindInt})
+				n, _ := strconv.ParseInt(*p.texts[o.src][0], 10, 64)
+				e.Int(i, o.name, n)
 			case o.conv == List:
-				b.Strings(o.name, o.value)
+				e.Texts(i, o.name, p.texts[o.src]...)
 			default:
-				b.Str(o.name, o.value)
+				e.Text(i, o.name, p.texts[o.src][0])
 			}
-			i += int(o.skip)
 		case opAdd:
-			c.join(o)
+			c.joinText(o, slab)
+			continue
 		case opSet:
-			if len(r.set) > 0 {
-				b.Strings(o.name, r.set...)
-				r.set = r.set[:0]
+			if len(r.texts) > 0 {
+				e.Texts(e.Add(), o.name, r.texts...)
+				r.texts = r.texts[:0]
+			}
+			continue
+		}
+		for n := o.skip; n > 0; n-- {
+			i++
+			if left := &p.edits[i]; left.own {
+				e.Drop(int(left.src))
 			}
 		}
 	}
-}
-
-// lateValue is a map, a list or bytes, which is rare, and which a Builder does
-// not make.
-type lateValue struct {
-	key   string
-	value pcommon.Value
-}
-
-// end makes what was built the attributes of m.
-func (r *Renderer) end(m pcommon.Map) {
-	r.out.End(m)
-	for _, l := range r.late {
-		l.value.MoveTo(m.PutEmpty(l.key))
+	for _, n := range p.renames {
+		e.Rename(n.slot, n.key)
 	}
-	r.late = r.late[:0]
+	for _, i := range p.dead {
+		e.Drop(i)
+	}
 }
 
-// add adds one converted value to what is being built.
-func (c *cursor) add(o *op, v *value) {
+// cut does the conversions that leave a text as it is, or only cut from it. It
+// has done nothing when the source is no text.
+func (c *cursor) cut(o *edit, slab *logslab.Slab) (done, ok bool) {
+	var s string
+	t := c.view(int(o.src)).Text(int(o.src) &^ resBase)
+	if t == nil {
+		return false, false
+	}
+	switch o.conv {
+	case Address, Addresses:
+		s = unbracket(*t, '<', '>')
+	case Host:
+		s = hostOf(*t)
+	case IP:
+		s = c.r.knownIP(*t)
+	default:
+		return false, false
+	}
+	if s == "" {
+		return true, false
+	}
+	if len(s) != len(*t) {
+		t = slab.Text(s)
+	} else if o.own && o.conv != Addresses {
+		c.r.out.Rename(int(o.src), o.name)
+		return true, true
+	}
+	if o.conv == Addresses {
+		c.r.out.Texts(c.slot(o), o.name, t)
+	} else {
+		c.r.out.Text(c.slot(o), o.name, t)
+	}
+	return true, true
+}
+
+// view returns the attributes that a source is one of.
+func (c *cursor) view(src int) *logslab.View {
+	if src >= resBase {
+		return &c.r.res
+	}
+	return &c.r.attrs
+}
+
+// slot is where the field of o goes.
+func (c *cursor) slot(o *edit) int {
+	if o.own {
+		return int(o.src)
+	}
+	return c.r.out.Add()
+}
+
+// same returns the text of o's source if s is all of it: conversions that give
+// text cut only.
+func (c *cursor) same(o *edit, s string) *string {
+	if o.opKind == opValue {
+		if t := c.view(int(o.src)).Text(int(o.src) &^ resBase); t != nil && len(*t) == len(s) {
+			return t
+		}
+	}
+	return nil
+}
+
+// put sets the field of o to a converted value.
+func (c *cursor) put(o *edit, v *value, slab *logslab.Slab) {
 	r := c.r
-	a := acct.Attr{Key: o.name, Str: v.str}
+	e := &r.out
+	i := c.slot(o)
 	switch v.kind {
-	case isStr:
-		r.out.Str(o.name, v.str)
-		return
+	case isStr, isList:
+		t := c.same(o, v.str)
+		if t == nil {
+			t = slab.Text(v.str)
+		}
+		if v.kind == isList {
+			e.Texts(i, o.name, t)
+		} else {
+			e.Text(i, o.name, t)
+		}
 	case isRaw, isOther:
-		switch v.raw.Type() {
-		case pcommon.ValueTypeInt:
-			a.Kind, a.Num = acct.KindInt, v.raw.Int()
-		case pcommon.ValueTypeDouble:
-			a.Kind, a.Num = acct.KindDouble, int64Bits(v.raw.Double())
-		case pcommon.ValueTypeBool:
-			a.Kind = acct.KindBool
-			if v.raw.Bool() {
-				a.Num = 1
-			}
-		case pcommon.ValueTypeStr:
-			a.Str = v.raw.Str()
-		default:
-			cp := pcommon.NewValueEmpty()
-			v.raw.CopyTo(cp)
-			r.late = append(r.late, lateValue{o.name, cp})
+		if o.own {
+			e.Rename(i, o.name) // it is the value that is there
 			return
 		}
-	case isList:
-		r.out.Strings(o.name, v.str)
-		return
+		if o.opKind == opValue {
+			e.Value(i, o.name, c.view(int(o.src)), int(o.src)&^resBase)
+			return
+		}
+		e.Any(i, o.name, v.raw)
 	case isInt:
-		a.Kind, a.Num = acct.KindInt, v.num
+		e.Int(i, o.name, v.num)
 	case isDate:
-		from := r.room(32)
-		r.text = r.appendTime(r.text, v.num)
-		a.Str = r.kept(from)
+		e.Text(i, o.name, r.date(v.num, slab))
 	case isEpoch:
-		a.Kind, a.Num = acct.KindDouble, int64Bits(float64(v.num/1e6)/1e3)
+		e.Double(i, o.name, float64(v.num/1e6)/1e3)
 	}
-	r.out.Attr(&a)
+}
+
+// joinText adds the value of an opAdd to the set.
+func (c *cursor) joinText(o *edit, slab *logslab.Slab) {
+	r := c.r
+	t := c.view(int(o.src)).Text(int(o.src) &^ resBase)
+	var s string
+	if t != nil {
+		s = *t
+	} else {
+		s = r.source(int(o.src)).AsString()
+	}
+	if s = c.member(o.conv, s); s == "" {
+		return
+	}
+	for _, have := range r.texts {
+		if *have == s {
+			return
+		}
+	}
+	if t == nil || len(*t) != len(s) {
+		t = slab.Text(s)
+	}
+	r.texts = append(r.texts, t)
+}
+
+// date returns a time as a string that may be shared.
+func (r *Renderer) date(ns int64, slab *logslab.Slab) *string {
+	sec, frac := split(ns)
+	if frac != 0 {
+		from := r.room(32)
+		r.text = r.appendTime(r.text, ns)
+		return slab.Text(r.kept(from))
+	}
+	s := r.stamp(sec)
+	if s.whole == nil {
+		whole := string(append(s.text[:], 'Z'))
+		s.whole = &whole
+	}
+	return s.whole
 }
 
 // room makes room for n bytes in r.text without moving what is there, and
@@ -504,7 +610,7 @@ func unbracket(s string, left, right byte) string {
 // hostOf returns a host name without brackets, "" for what is no name.
 func hostOf(s string) string {
 	s = unbracket(s, '[', ']')
-	if strings.EqualFold(s, "unknown") {
+	if len(s) == len("unknown") && strings.EqualFold(s, "unknown") {
 		return ""
 	}
 	return s
@@ -517,36 +623,67 @@ func ipOf(s string) string {
 	if len(s) < 2 || len(s) > 45 {
 		return ""
 	}
-	sep := false
+	var all byte
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= '0' && c <= '9':
-		case c == '.' || c == ':':
-			sep = true
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-		default:
-			return ""
-		}
+		all |= inAddress[s[i]]
 	}
-	if !sep {
+	if all&(bad|separator) != separator {
 		return ""
 	}
 	return s
 }
 
-// isPseudonym tells a local part that is a hash: 16 (siphash) or 64
-// (HMAC-SHA256) hex digits.
-func isPseudonym(local string) bool {
-	if len(local) != 16 && len(local) != 64 {
-		return false
+// knownIP is ipOf, which it need not be called for what it has just said yes to:
+// mostly an address is both a field and one of a set.
+func (r *Renderer) knownIP(s string) string {
+	if s == "" {
+		return ""
 	}
-	for i := range len(local) {
-		c := local[i]
-		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
-			return false
+	at := &r.ips[uintptr(unsafe.Pointer(unsafe.StringData(s)))>>3%uintptr(len(r.ips))]
+	if unsafe.StringData(*at) == unsafe.StringData(s) && len(*at) == len(s) {
+		return s
+	}
+	ip := ipOf(s)
+	if len(ip) == len(s) {
+		*at = s
+	}
+	return ip
+}
+
+// inAddress says what a byte is in an IP address.
+var inAddress = func() (t [256]byte) {
+	for i := range t {
+		switch c := byte(i); {
+		case c == '.' || c == ':':
+			t[i] = separator
+		case c >= '0' && c <= '9', c|0x20 >= 'a' && c|0x20 <= 'f':
+		default:
+			t[i] = bad
 		}
 	}
-	return true
+	return t
+}()
+
+const (
+	separator = 1 << iota
+	bad
+)
+
+// isRedacted tells an address with a local part that is a hash: 16 (siphash)
+// or 64 (HMAC-SHA256) hex digits.
+func isRedacted(addr string) bool {
+	for _, n := range [...]int{16, 64} {
+		if len(addr) > n && addr[n] == '@' {
+			for i := range n {
+				c := addr[i]
+				if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	return false
 }
 
 // scale multiplies and rounds; false when the result is no integer of 64 bits.
@@ -630,5 +767,3 @@ func days(year, month, day int) int64 {
 	}
 	return int64(365*year+year/4-year/100+year/400+(153*(month-3)+2)/5+day-1) - 719468
 }
-
-func int64Bits(f float64) int64 { return int64(math.Float64bits(f)) }

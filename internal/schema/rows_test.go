@@ -134,6 +134,40 @@ func TestEveryRowIsRendered(t *testing.T) {
 	}
 }
 
+// What tells of the PowerMTA is in the resource once when records are rendered
+// in place, and only fills in what is missing.
+func TestRenderResource(t *testing.T) {
+	res := pcommon.NewResource()
+	res.Attributes().PutStr("observer.vendor", "mine")
+	NewRenderer(Options{Schema: ECS}).RenderResource(res)
+	require.Equal(t, map[string]any{
+		"observer.vendor": "mine", "observer.product": "PowerMTA", "observer.type": "mta", "ecs.version": ECSVersion,
+	}, res.Attributes().AsRaw())
+	for _, s := range []Schema{OTel, SplunkCIM} {
+		res := pcommon.NewResource()
+		NewRenderer(Options{Schema: s}).RenderResource(res)
+		require.Zero(t, res.Attributes().Len())
+	}
+	// A document has them, whichever way its record came.
+	lr := plog.NewLogRecord()
+	lr.SetEventName("pmta.delivery")
+	r := NewRenderer(Options{Schema: ECS})
+	want := object(t, r.AppendJSON(nil, pcommon.NewResource(), pcommon.NewInstrumentationScope(), lr))
+	require.Equal(t, "PowerMTA", want["observer.product"])
+	var slab logslab.Slab
+	res = pcommon.NewResource()
+	r.RenderResource(res)
+	r.Render(&slab, lr)
+	_, there := lr.Attributes().Get("observer.product")
+	require.False(t, there)
+	require.Equal(t, want, object(t, r.AppendJSON(nil, res, pcommon.NewInstrumentationScope(), lr)))
+	// A record that says otherwise is right about itself.
+	lr.Attributes().PutStr("observer.product", "another")
+	r.Render(&slab, lr)
+	v, _ := lr.Attributes().Get("observer.product")
+	require.Equal(t, "another", v.Str())
+}
+
 func render(t testing.TB, o Options, event string, attrs map[string]any) map[string]any {
 	t.Helper()
 	lr := plog.NewLogRecord()

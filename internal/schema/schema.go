@@ -71,21 +71,25 @@ type Renderer struct {
 	opts   Options
 	prog   *program
 	shapes []*plan
-	last   [acct.TypeRemoteStatus + 1]*plan // by type
+	places [1024]placed // by the place of names in memory
 	misses int
 
 	flat       *Renderer // for bodies, when nested
 	attrs, res logslab.View
-	clock      [8]stamp
+	clock      [64]stamp
+	days       [4]day
 	set        []string
-	out        logslab.Builder
-	late       []lateValue
+	out        logslab.Editor
+	texts      []*string // as set, for attributes
+	ips        [16]string
 	text       []byte // strings of attributes; never written twice
 }
 
 // NewRenderer returns a Renderer.
 func NewRenderer(o Options) *Renderer {
-	return &Renderer{opts: o, prog: compileProgram(o), shapes: make([]*plan, shapeSlots)}
+	r := &Renderer{opts: o, prog: compileProgram(o), shapes: make([]*plan, shapeSlots)}
+	r.out.Apart(logslab.Pooling())
+	return r
 }
 
 // AppendJSON appends lr as one flat JSON object, without a line end, to dst.
@@ -111,8 +115,9 @@ func (r *Renderer) AppendJSON(dst []byte, resource pcommon.Resource, scope pcomm
 }
 
 // Render renames, converts and completes the attributes of lr in place. The
-// time stays in the record, the resource in the resource. For OTel nothing is
-// to be done. slab gives the memory and is to be one per batch.
+// time stays in the record, the resource in the resource. What is the same for
+// all records of a PowerMTA is for RenderResource. For OTel nothing is to be
+// done. slab gives the memory and is to be one per batch.
 //
 // An attribute that has the name of a field of the schema already wins over
 // what the table says, so that rendering twice does no harm.
@@ -123,9 +128,24 @@ func (r *Renderer) Render(slab *logslab.Slab, lr plog.LogRecord) {
 	r.attrs.Reset(lr.Attributes())
 	r.res.Reset(noAttributes)
 	p := r.plan(lr, false)
+	p.compileEdits(r.attrs.Len())
 	c := cursor{r: r, lr: lr}
-	c.build(p, slab)
-	r.end(lr.Attributes())
+	c.edit(p, slab)
+	r.out.End(lr.Attributes(), p.consts)
+}
+
+// RenderResource adds to a resource, of which the records are rendered in
+// place, what the schema says of the PowerMTA that they come from: ecs.version
+// and observer.* in ECS, nothing in SplunkCIM. What is there already stays.
+func (r *Renderer) RenderResource(resource pcommon.Resource) {
+	m := resource.Attributes()
+	for i := range r.prog.once {
+		t := &r.prog.once[i]
+		name := r.prog.fields[t.field].name
+		if _, ok := m.Get(name); !ok {
+			m.PutStr(name, t.value)
+		}
+	}
 }
 
 // RenderBody makes the body of lr one map with everything that AppendJSON
@@ -143,14 +163,11 @@ func (r *Renderer) RenderBody(slab *logslab.Slab, resource pcommon.Resource, sco
 	r.attrs.Reset(lr.Attributes())
 	r.res.Reset(resource.Attributes())
 	p := r.plan(lr, true)
+	p.compileEdits(r.attrs.Len())
 	c := cursor{r: r, lr: lr, scope: scope}
-	c.build(p, slab)
-	r.end(lr.Body().SetEmptyMap())
-	slab.Begin(&r.out, len(p.routing))
-	for _, i := range p.routing {
-		r.out.Move(r.attrs.Key(i), &r.attrs, i)
-	}
-	r.out.End(lr.Attributes())
+	c.edit(p, slab)
+	slab.Cut(lr.Attributes(), &r.attrs, p.routing)
+	r.out.End(lr.Body().SetEmptyMap(), p.consts)
 }
 
 // Misses returns how many records had a sequence of attribute names that was
@@ -194,6 +211,10 @@ func (r *Renderer) Release() {
 	r.res.Reset(noAttributes)
 	clear(r.set[:cap(r.set)])
 	r.set = r.set[:0]
+	clear(r.texts[:cap(r.texts)])
+	r.texts = r.texts[:0]
+	clear(r.ips[:])
+	r.out.Forget()
 	if r.flat != nil {
 		r.flat.Release()
 	}

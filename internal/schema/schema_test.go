@@ -64,3 +64,33 @@ func TestValidJSON(t *testing.T) {
 		})
 	}
 }
+
+// A pool hands out what was used last, so that what it has learnt stays.
+func TestPool(t *testing.T) {
+	p := NewPool(Options{Schema: ECS})
+	a, b := p.Get(), p.Get()
+	require.NotSame(t, a, b)
+	p.Put(a)
+	p.Put(b)
+	require.Same(t, b, p.Get())
+	for range 3 * maxResting {
+		p.Put(NewRenderer(Options{Schema: ECS}))
+	}
+	require.Len(t, p.resting, maxResting)
+}
+
+// Records whose names are equal, but not the same strings in memory, share a
+// plan.
+func TestPlansAreFoundByName(t *testing.T) {
+	r := NewRenderer(Options{Schema: ECS})
+	for i := range 50 {
+		lr := plog.NewLogRecord()
+		lr.SetEventName("pmta.delivery")
+		for _, k := range []string{"pmta.queue.name", "smtp.rcpt_to", "site"} {
+			lr.Attributes().PutStr(string(append([]byte(nil), k...)), "v")
+		}
+		doc := object(t, r.AppendJSON(nil, pcommon.NewResource(), pcommon.NewInstrumentationScope(), lr))
+		require.Equal(t, "v", doc["pmta.queue.name"], i)
+	}
+	require.Equal(t, 1, r.Misses())
+}

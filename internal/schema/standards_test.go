@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -270,45 +271,81 @@ func TestDocumentsAgreeWithCIM(t *testing.T) {
 	}
 }
 
-// Attributes rendered in place, and bodies, have what documents have.
+// Attributes rendered in place, and bodies, have what documents have: with
+// room in the record or without, with values of their own or shared ones.
 func TestRenderAgreesWithJSON(t *testing.T) {
 	for _, s := range []Schema{ECS, SplunkCIM} {
-		t.Run(s.String(), func(t *testing.T) {
-			ld := richRecords(t)
-			r := NewRenderer(Options{Schema: s})
-			var slab logslab.Slab
-			eachRecord(ld, func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
-				lr.Attributes().PutStr("com.splunk.index", "mail")
-				doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
-				flatten(doc)
+		for _, room := range []int{0, 3, 40} {
+			for _, apart := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v/room %d/apart %v", s, room, apart), func(t *testing.T) { renderAgreesWithJSON(t, s, room, apart) })
+			}
+		}
+	}
+}
 
-				inPlace, again, body := plog.NewLogRecord(), plog.NewLogRecord(), plog.NewLogRecord()
-				lr.CopyTo(inPlace)
-				lr.CopyTo(body)
-				r.Render(&slab, inPlace)
-				got := plain(t, inPlace.Attributes())
-				require.Equal(t, "mail", got["com.splunk.index"])
-				delete(got, "com.splunk.index")
-				for k, v := range got {
-					require.Equal(t, doc[k], v, k)
+func renderAgreesWithJSON(t *testing.T, s Schema, room int, apart bool) {
+	ld := richRecords(t)
+	r := NewRenderer(Options{Schema: s})
+	r.out.Apart(apart)
+	slab := logslab.Slab{HintAttrs: 1000}
+	elsewhere := []string{"@timestamp", "event.end", "event.created", "time", "log.level", "message", "message_info",
+		"pmta_event_name", "pmta_severity", "pmta_service_name", "pmta_service_version", "pmta_instance", "host", "pmta_tenant", "site",
+		"service.name", "service.version", "service.node.name", "host.name", "observer.hostname", "observer.version", "organization.id", "pmta.tenant"}
+	for i := range r.prog.once {
+		elsewhere = append(elsewhere, r.prog.fields[r.prog.once[i].field].name)
+	}
+	var inPlace, bodies []plog.LogRecord
+	var docs, attrs []map[string]any
+	n := 0
+	eachRecord(ld, func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+		if n++; n%5 != 0 && (room > 0 || apart) {
+			return
+		}
+		lr.Attributes().PutStr("com.splunk.index", "mail")
+		doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
+		flatten(doc)
+
+		place, again, body := plog.NewLogRecord(), plog.NewLogRecord(), plog.NewLogRecord()
+		lr.CopyTo(place)
+		lr.CopyTo(body)
+		place.Attributes().EnsureCapacity(place.Attributes().Len() + room)
+		body.Attributes().EnsureCapacity(body.Attributes().Len() + room)
+		r.Render(&slab, place)
+		got := plain(t, place.Attributes())
+		attrs = append(attrs, maps.Clone(got))
+		require.Equal(t, "mail", got["com.splunk.index"])
+		delete(got, "com.splunk.index")
+		for k, v := range got {
+			require.Equal(t, doc[k], v, k)
+		}
+		for k := range doc {
+			if _, ok := got[k]; !ok {
+				require.Contains(t, elsewhere, k)
+			}
+		}
+
+		place.CopyTo(again)
+		r.Render(&slab, again)
+		require.Equal(t, plain(t, place.Attributes()), plain(t, again.Attributes()), "rendered twice")
+
+		r.RenderBody(&slab, testResource(), scope, body)
+		require.Equal(t, map[string]any{"com.splunk.index": "mail"}, body.Attributes().AsRaw())
+		require.Equal(t, doc, plain(t, body.Body().Map()))
+		inPlace, bodies, docs = append(inPlace, place), append(bodies, body), append(docs, doc)
+	})
+	// Later records have not touched earlier ones, nor does a change of one.
+	for i := range inPlace {
+		require.Equal(t, attrs[i], plain(t, inPlace[i].Attributes()))
+		require.Equal(t, docs[i], plain(t, bodies[i].Body().Map()))
+		for _, m := range []pcommon.Map{inPlace[i].Attributes(), bodies[i].Body().Map()} {
+			for _, v := range m.All() {
+				if v.Type() == pcommon.ValueTypeSlice {
+					v.Slice().At(0).SetStr("changed in place")
+				} else {
+					v.SetStr("changed")
 				}
-				for k := range doc {
-					if _, ok := got[k]; !ok {
-						require.Contains(t, []string{"@timestamp", "event.end", "event.created", "time", "log.level", "message", "message_info",
-							"pmta_event_name", "pmta_severity", "pmta_service_name", "pmta_service_version", "pmta_instance", "host", "pmta_tenant", "site",
-							"service.name", "service.version", "service.node.name", "host.name", "observer.hostname", "observer.version", "organization.id", "pmta.tenant"}, k)
-					}
-				}
-
-				inPlace.CopyTo(again)
-				r.Render(&slab, again)
-				require.Equal(t, plain(t, inPlace.Attributes()), plain(t, again.Attributes()), "rendered twice")
-
-				r.RenderBody(&slab, testResource(), scope, body)
-				require.Equal(t, map[string]any{"com.splunk.index": "mail"}, body.Attributes().AsRaw())
-				require.Equal(t, doc, plain(t, body.Body().Map()))
-			})
-		})
+			}
+		}
 	}
 }
 

@@ -100,6 +100,9 @@ type Field struct {
 	Rank int
 	// Value is the value itself, for rows that are no attribute.
 	Value string
+	// Once says that the field tells of the PowerMTA, not of the record: in
+	// place it is an attribute of the resource, see [Renderer.RenderResource].
+	Once bool
 }
 
 // Source says where the value of a row comes from.
@@ -165,6 +168,7 @@ func relUser() Field                 { return kw("related.user", AddUser) }
 func cim(name string, c Conv) Field  { return Field{Name: name, Conv: c} }
 func constant(name, v string) Field  { return Field{Name: name, Type: "keyword", Value: v} }
 func constList(name, v string) Field { return Field{Name: name, Type: "keyword", Value: v, Conv: List} }
+func once(f Field) Field             { f.Once = true; return f }
 func fs(f ...Field) []Field          { return f }
 
 var none = []Field{}
@@ -196,8 +200,8 @@ var rows = []Row{
 	{Attr: "(outcome)", From: OfRecord, record: recOutcome, OTel: "-", ECS: fs(rank(2, kw("event.outcome", Same))), Splunk: fs(rank(2, cim("recipient_status", Same)))},
 	{Attr: "(constant)", From: OfRecord, record: recConst, OTel: "-",
 		ECS: fs(constant("event.kind", "event"), constList("event.category", "email"), constList("event.type", "info"),
-			constant("event.dataset", "pmta.acct"), constant("event.module", "pmta"), constant("ecs.version", ECSVersion),
-			constant("observer.vendor", "Port25"), constant("observer.product", "PowerMTA"), constant("observer.type", "mta"),
+			constant("event.dataset", "pmta.acct"), constant("event.module", "pmta"), once(constant("ecs.version", ECSVersion)),
+			once(constant("observer.vendor", "Port25")), once(constant("observer.product", "PowerMTA")), once(constant("observer.type", "mta")),
 			on(constant("network.direction", "outbound"), onAttempt), on(constant("network.direction", "inbound"), onR)),
 		Splunk: fs(cim2("vendor_product", "Port25 PowerMTA"), cim2("process", "pmtad"), cim2("protocol", "smtp"))},
 

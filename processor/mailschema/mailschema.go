@@ -2,7 +2,6 @@ package mailschema
 
 import (
 	"context"
-	"sync"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -13,7 +12,7 @@ import (
 type schemaProcessor struct {
 	idle bool // there is nothing to change
 	body bool
-	pool sync.Pool // *schema.Renderer; calls may overlap
+	pool *schema.Pool // calls may overlap
 }
 
 func newProcessor(cfg *Config) (*schemaProcessor, error) {
@@ -22,24 +21,30 @@ func newProcessor(cfg *Config) (*schemaProcessor, error) {
 		return nil, err
 	}
 	body := cfg.Into == intoBody
-	p := &schemaProcessor{body: body, idle: s == schema.OTel && !body}
+	switch {
+	case body:
+		logslab.Expect("mail_schema", addedBody)
+	case s != schema.OTel:
+		logslab.Expect("mail_schema", addedFields)
+	}
 	opts := schema.Options{Schema: s, DSNStatus: cfg.StatusCode == statusDSN}
-	p.pool.New = func() any { return schema.NewRenderer(opts) }
-	return p, nil
+	return &schemaProcessor{body: body, idle: s == schema.OTel && !body, pool: schema.NewPool(opts)}, nil
 }
 
-// fieldsPerRecord is about what a record has after rendering.
-const fieldsPerRecord = 56
+const (
+	// addedFields is how many fields a record has more than attributes in
+	// place, addedBody how many a body has.
+	addedFields, addedBody = 16, 28
+	// fieldsPerRecord is about what a record has after rendering.
+	fieldsPerRecord = 68
+)
 
 func (p *schemaProcessor) process(_ context.Context, ld plog.Logs) (plog.Logs, error) {
 	if p.idle {
 		return ld, nil
 	}
-	r := p.pool.Get().(*schema.Renderer)
-	defer func() {
-		r.Release()
-		p.pool.Put(r)
-	}()
+	r := p.pool.Get()
+	defer p.pool.Put(r)
 	slab := logslab.Slab{HintAttrs: ld.LogRecordCount() * fieldsPerRecord}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
@@ -54,6 +59,9 @@ func (p *schemaProcessor) process(_ context.Context, ld plog.Logs) (plog.Logs, e
 			}
 		}
 		rl.SetSchemaUrl("")
+		if !p.body {
+			r.RenderResource(rl.Resource())
+		}
 	}
 	return ld, nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/processor/processortest"
 
+	"github.com/otelcol-pmta/otelcol-pmta/internal/schema"
 	"github.com/otelcol-pmta/otelcol-pmta/processor/mailschema/internal/metadata"
 )
 
@@ -62,7 +63,10 @@ func TestAttributes(t *testing.T) {
 	ld := run(t, &Config{Schema: "ecs", Into: intoAttributes, StatusCode: statusSMTP})
 	rl := ld.ResourceLogs().At(0)
 	require.Empty(t, rl.SchemaUrl())
-	require.Equal(t, map[string]any{"host.name": "mta1.example.com"}, rl.Resource().Attributes().AsRaw())
+	require.Equal(t, map[string]any{
+		"host.name": "mta1.example.com", "ecs.version": schema.ECSVersion,
+		"observer.vendor": "Port25", "observer.product": "PowerMTA", "observer.type": "mta",
+	}, rl.Resource().Attributes().AsRaw())
 	for _, lr := range rl.ScopeLogs().At(0).LogRecords().All() {
 		got := lr.Attributes().AsRaw()
 		require.Equal(t, int64(2500000000), got["event.duration"])
@@ -72,6 +76,7 @@ func TestAttributes(t *testing.T) {
 		require.NotContains(t, got, "smtp.rcpt_to")
 		require.NotContains(t, got, "host.name")
 		require.NotContains(t, got, "@timestamp")
+		require.NotContains(t, got, "observer.vendor")
 	}
 }
 

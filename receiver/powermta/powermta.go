@@ -73,7 +73,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*logsR
 		r.opts.Location = loc
 	}
 	if next.Capabilities().MutatesData {
-		r.spare = acctlogs.SpareAttributes
+		r.spare = acctlogs.SpareAttributes()
 	}
 	if cfg.DeduplicateStreams.Enabled {
 		r.window = dedup.NewWindow(cfg.DeduplicateStreams.MaxEntries)

@@ -99,7 +99,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*webho
 	r.common = acctlogs.Options{ScopeName: metadata.ScopeName, ScopeVersion: set.BuildInfo.Version,
 		Resource: acctlogs.Resource(cfg.Instance, cfg.Resource)}
 	if next.Capabilities().MutatesData {
-		r.common.Spare = acctlogs.SpareAttributes
+		r.common.Spare = acctlogs.SpareAttributes()
 	}
 	transport := "http"
 	if cfg.HTTP.TLS.HasValue() {
