@@ -29,7 +29,8 @@ type sink struct {
 	mu       sync.Mutex        // guards everything below
 	lines    map[string]string // uid -> log.record.original
 	received int
-	mixed    int // equal uid, other content: must stay 0
+	mixed    int                                 // equal uid, other content: must stay 0
+	keep     func(uid string, lr plog.LogRecord) // gets every record, if set
 }
 
 type fault int32
@@ -135,6 +136,9 @@ func (s *sink) take(body []byte) {
 			s.mixed++
 		}
 		s.lines[uid.Str()] = line.Str()
+		if s.keep != nil {
+			s.keep(uid.Str(), lr)
+		}
 	})
 }
 

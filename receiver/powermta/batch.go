@@ -188,7 +188,7 @@ func (b *batch) sample(w *coverageWatch, rec *acct.Record) {
 	b.lastTime = rec.Time
 	if bit := uint16(1) << rec.Type; b.sampled&bit == 0 {
 		b.sampled |= bit
-		w.seen.AddSample(streamName(b.d), rec)
+		w.seen.AddSample(w.streamName(b.d), rec)
 	}
 }
 

@@ -2,11 +2,13 @@ package powermta
 
 import (
 	"context"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
@@ -33,14 +35,17 @@ func newCoverageWatch(r *logsReceiver) *coverageWatch {
 	return &coverageWatch{r: r, seen: coverage.New(), told: map[string]string{}}
 }
 
-// streamName is how the coverage names the files of a stream.
-func streamName(d *fileDecoder) string {
-	return filepath.ToSlash(filepath.Join(filepath.Dir(d.file.Path), d.file.Stream))
+// streamName is how the coverage names the files of a stream: in the folder of
+// the first pattern, which is that of the live files. Where a file is found may
+// be the move-to folder.
+func (w *coverageWatch) streamName(d *fileDecoder) string {
+	dir, _ := doublestar.SplitPattern(filepath.ToSlash(w.r.cfg.Include[0]))
+	return path.Join(dir, d.file.Stream)
 }
 
 // batch looks at what a chunk gave.
 func (w *coverageWatch) batch(d *fileDecoder, b *batch) {
-	name := streamName(d)
+	name := w.streamName(d)
 	if cols := d.dec.Columns(); len(cols) > 0 && (len(cols) != len(d.columns) || &cols[0] != &d.columns[0]) {
 		d.columns = cols
 		if d.dec.JSON() {
