@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"time"
-	"unique"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -82,7 +81,7 @@ type file struct {
 	flights   []*flight // in order of the file
 	acked     int64     // low-water mark: everything before is accepted
 	ackedTail uint64
-	ackedSt   unique.Handle[string] // Decoder state at acked
+	ackedSt   []byte // Decoder state at acked
 	hasState  bool
 
 	state     state
@@ -121,7 +120,7 @@ type flight struct {
 	f      *file
 	end    int64
 	tail   uint64
-	state  unique.Handle[string]
+	state  []byte
 	batch  Batch
 	at     time.Time
 	eof    bool

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unique"
 )
 
 // Positions are kept in shards, one key each, so that a save writes only what
@@ -157,7 +156,7 @@ func (f *file) stored() storedFile {
 		s.PHash = f.prefix.hash[:]
 	}
 	if f.hasState {
-		s.State = []byte(f.ackedSt.Value())
+		s.State = f.ackedSt
 	}
 	if f.state == stateGone {
 		s.GoneAt = f.goneAt.Unix()
@@ -341,7 +340,7 @@ func (t *Tailer) restore(e *storedFile, s *shard, now time.Time) {
 		f.path = e.Path
 	}
 	if e.Has {
-		f.ackedSt, f.hasState = unique.Make(string(e.State)), true
+		f.ackedSt, f.hasState = e.State, true
 	}
 	if m := time.Unix(0, e.MTime); m.Before(now) {
 		f.changedAt = m

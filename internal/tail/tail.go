@@ -16,7 +16,8 @@ type Decoder interface {
 	// Using nothing of a chunk that is not final asks for a longer one.
 	Decode(c Chunk) (used int, b Batch)
 	// State returns what a new Decoder needs to go on behind the bytes used so
-	// far. It is saved with the position; at most a few kilobytes.
+	// far. It is saved with the position; at most a few kilobytes. The Tailer
+	// keeps the result, so it must not be changed later.
 	State() []byte
 }
 

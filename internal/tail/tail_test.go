@@ -467,7 +467,7 @@ func TestLowWaterMark(t *testing.T) {
 	first := f.flights[0]
 	first.done = true
 	h.tl.advance(f)
-	if f.acked != first.end || f.ackedSt != first.state || len(f.flights) != 3 {
+	if f.acked != first.end || !bytes.Equal(f.ackedSt, first.state) || len(f.flights) != 3 {
 		t.Fatal(f.acked, len(f.flights))
 	}
 	close(h.sink.gate)

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unique"
 )
 
 // Tailer follows files. Make one with New, then call Run once.
@@ -619,9 +618,9 @@ func (t *Tailer) pathFailed(path string, err error) {
 func (f *file) stateAtPos() []byte {
 	switch {
 	case len(f.flights) > 0:
-		return []byte(f.flights[len(f.flights)-1].state.Value())
+		return f.flights[len(f.flights)-1].state
 	case f.hasState:
-		return []byte(f.ackedSt.Value())
+		return f.ackedSt
 	}
 	return nil
 }
@@ -667,7 +666,7 @@ func (t *Tailer) toStart(f *file) {
 	}
 	f.flights, f.dec, f.z = nil, nil, nil
 	f.pos, f.tail, f.tried, f.acked, f.ackedTail, f.hasState = 0, 0, 0, 0, 0, false
-	f.ackedSt = unique.Handle[string]{}
+	f.ackedSt = nil
 	f.final, f.finalDone, f.failed, f.adopted = false, false, false, false
 	t.touch(f)
 }
@@ -765,7 +764,7 @@ func (t *Tailer) decode(f *file, buf []byte, before int, eof bool, now time.Time
 		f.tail = hashTail(buf[:before+used])
 		t.total.BytesRead += int64(used)
 		t.streams[f.info.Stream] += int64(used)
-		t.launch(&flight{f: f, end: f.pos, tail: f.tail, state: unique.Make(string(f.dec.State())), batch: batch, at: now, eof: eof})
+		t.launch(&flight{f: f, end: f.pos, tail: f.tail, state: f.dec.State(), batch: batch, at: now, eof: eof})
 		f.chunk = t.cfg.ChunkSize
 	}
 	switch {
@@ -935,7 +934,7 @@ func (t *Tailer) prime(f *file, now time.Time) bool {
 	}
 	f.pos, f.tail, f.tried = end, hashTail(before), end
 	f.acked, f.ackedTail = f.pos, f.tail
-	f.ackedSt, f.hasState = unique.Make(string(f.dec.State())), true
+	f.ackedSt, f.hasState = f.dec.State(), true
 	if f.acked >= f.size {
 		f.behind = time.Time{}
 	}

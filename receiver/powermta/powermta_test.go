@@ -26,6 +26,7 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/tail"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadata"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadatatest"
 )
@@ -534,4 +535,35 @@ func BenchmarkDecodeToLogs(b *testing.B) {
 	b.StopTimer()
 	_ = reserve[0]
 	b.ReportMetric(float64(len(src))/50_000, "B/record")
+}
+
+// BenchmarkDecodeChunks is BenchmarkDecodeToLogs with all that the receiver does
+// for a chunk: stream, tally, coverage and the state that is saved.
+func BenchmarkDecodeChunks(b *testing.B) {
+	src := []byte(simulated(b, 50_000))
+	cfg := createDefaultConfig().(*Config)
+	cfg.Include = []string{"/var/log/pmta/*.csv"}
+	rcv, err := newReceiver(receivertest.NewNopSettings(metadata.Type), cfg, consumertest.NewNop())
+	require.NoError(b, err)
+	rcv.reports = rcv.newReports(nil)
+	rcv.coverage = newCoverageWatch(rcv)
+	reserve := make([]byte, 16<<20) // as the agent has
+	b.ReportAllocs()
+	b.ResetTimer()
+	records := 0
+	for records < b.N {
+		d, err := rcv.newFileDecoder(fileForBench, nil)
+		require.NoError(b, err)
+		for pos := 0; pos < len(src) && records < b.N; {
+			used, bt := d.Decode(tail.Chunk{File: fileForBench, Offset: int64(pos), Data: src[pos:min(len(src), pos+int(cfg.ReadSize))]})
+			if used == 0 {
+				break
+			}
+			_ = d.State()
+			pos += used
+			records += bt.(*batch).out.Logs.LogRecordCount()
+		}
+	}
+	b.StopTimer()
+	_ = reserve[0]
 }
