@@ -5,8 +5,6 @@ import (
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
-
-	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 )
 
 // Editor changes the attributes of one record by position: what stays as it is
@@ -17,7 +15,8 @@ import (
 // must never be written again.
 type Editor struct {
 	slab  *Slab
-	kvs   []keyValue
+	n     int        // positions in use
+	kvs   []keyValue // with those that may be added
 	holes []int
 	state unsafe.Pointer
 	apart bool // every value is one of its own
@@ -32,7 +31,7 @@ type slowAttr struct {
 // Edit begins with the attributes that v shows, to which at most so many will
 // be added. What v shows may change from now on; v itself must not.
 func (s *Slab) Edit(e *Editor, v *View, add int) {
-	e.slab, e.holes = s, e.holes[:0]
+	e.slab, e.holes, e.n = s, e.holes[:0], v.Len()
 	if !layoutKnown {
 		e.slow = e.slow[:0]
 		for i, k := range v.keys {
@@ -40,16 +39,16 @@ func (s *Slab) Edit(e *Editor, v *View, add int) {
 			v.vals[i].CopyTo(val)
 			e.slow = append(e.slow, slowAttr{k, val})
 		}
+		for range add {
+			e.slow = append(e.slow, slowAttr{"", pcommon.NewValueEmpty()})
+		}
 		return
 	}
 	e.state = (*mapHeader)(unsafe.Pointer(&v.m)).state
-	e.kvs = v.kvs
-	if n := len(v.kvs); cap(v.kvs)-n < add {
-		if len(s.kvs) < n+add {
-			s.kvs = make([]keyValue, max(n+add, min(s.HintAttrs, maxBlock)))
-		}
-		e.kvs = s.kvs[: n : n+add]
-		s.kvs = s.kvs[n+add:]
+	if n := e.n + add; cap(v.kvs) >= n {
+		e.kvs = v.kvs[:n]
+	} else {
+		e.kvs = take(&s.kvs, n, s.HintAttrs)
 		copy(e.kvs, v.kvs)
 	}
 }
@@ -64,18 +63,8 @@ func Pooling() bool { return pooling() }
 
 // Add makes a new position, the value of which is to be set at once.
 func (e *Editor) Add() int {
-	if !layoutKnown {
-		return e.slowAdd()
-	}
-	n := len(e.kvs)
-	e.kvs = e.kvs[:n+1]
-	e.kvs[n].strindex = 0
-	return n
-}
-
-func (e *Editor) slowAdd() int {
-	e.slow = append(e.slow, slowAttr{"", pcommon.NewValueEmpty()})
-	return len(e.slow) - 1
+	e.n++
+	return e.n - 1
 }
 
 // Drop removes what is at position i, which nothing is to be set at any more.
@@ -98,7 +87,7 @@ func (e *Editor) Text(i int, key string, s *string) {
 		return
 	}
 	kv := &e.kvs[i]
-	kv.key = key
+	kv.key, kv.strindex = key, 0
 	*(*iface)(unsafe.Pointer(kv)) = iface{words.str, unsafe.Pointer(s)}
 }
 
@@ -108,7 +97,7 @@ func (e *Editor) slowSet(i int, key string, s *string) {
 		e.slow[i].value.SetStr(*s)
 		return
 	}
-	e.kvs[i].key = key
+	e.kvs[i].key, e.kvs[i].strindex = key, 0
 	e.slab.setString(&e.kvs[i].value, *s)
 }
 
@@ -123,14 +112,14 @@ func (e *Editor) Texts(i int, key string, list ...*string) {
 		return
 	}
 	s := e.slab
-	e.kvs[i].key = key
+	e.kvs[i].key, e.kvs[i].strindex = key, 0
 	out := (*iface)(unsafe.Pointer(&e.kvs[i].value.value))
 	if len(list) == 1 {
 		t := list[0]
 		if e.apart {
 			t = s.Text(*t)
 		}
-		l := &take(&s.singles, 1, s.HintAttrs/16+8)[0]
+		l := &takeFew(&s.singles, 1, s.few())[0]
 		*(*iface)(unsafe.Pointer(&l.elem.value)) = iface{words.str, unsafe.Pointer(t)}
 		l.arr.values = unsafe.Slice(&l.elem, 1)
 		l.ptr = &l.arr
@@ -140,11 +129,11 @@ func (e *Editor) Texts(i int, key string, list ...*string) {
 	var head *listHead
 	var elems []anyValue
 	if len(list) == 2 {
-		l := &take(&s.pairs, 1, s.HintAttrs/16+8)[0]
+		l := &takeFew(&s.pairs, 1, s.few())[0]
 		head, elems = &l.listHead, l.elems[:]
 	} else {
-		elems = take(&s.elems, len(list), s.HintAttrs/4+16)
-		head = &take(&s.heads, 1, s.HintAttrs/16+8)[0]
+		elems = takeFew(&s.elems, len(list), 4*s.few())
+		head = &takeFew(&s.heads, 1, s.few())[0]
 	}
 	for i, t := range list {
 		if e.apart {
@@ -163,8 +152,10 @@ func (e *Editor) Int(i int, key string, n int64) {
 		e.slow[i].value.SetInt(n)
 		return
 	}
-	e.kvs[i].key = key
-	e.slab.setValue(&e.kvs[i].value, &acct.Attr{Num: n, Kind: acct.KindInt})
+	e.kvs[i].key, e.kvs[i].strindex = key, 0
+	p := takeFew(&e.slab.i64s, 1, e.slab.few())
+	p[0] = n
+	*(*iface)(unsafe.Pointer(&e.kvs[i].value.value)) = iface{words.i64, unsafe.Pointer(&p[0])}
 }
 
 // Double sets position i to a number.
@@ -174,7 +165,7 @@ func (e *Editor) Double(i int, key string, f float64) {
 		e.slow[i].value.SetDouble(f)
 		return
 	}
-	e.kvs[i].key = key
+	e.kvs[i].key, e.kvs[i].strindex = key, 0
 	p := take(&e.slab.f64s, 1, 32)
 	p[0] = f
 	*(*iface)(unsafe.Pointer(&e.kvs[i].value.value)) = iface{words.f64, unsafe.Pointer(&p[0])}
@@ -188,7 +179,7 @@ func (e *Editor) Value(i int, key string, v *View, at int) {
 		v.vals[at].CopyTo(e.slow[i].value)
 		return
 	}
-	e.kvs[i].key = key
+	e.kvs[i].key, e.kvs[i].strindex = key, 0
 	from := &v.kvs[at].value
 	if !e.apart {
 		switch (*iface)(unsafe.Pointer(&from.value)).typ {
@@ -207,7 +198,7 @@ func (e *Editor) Any(i int, key string, val pcommon.Value) {
 		val.CopyTo(e.slow[i].value)
 		return
 	}
-	e.kvs[i].key = key
+	e.kvs[i].key, e.kvs[i].strindex = key, 0
 	h := valueHeader{orig: &e.kvs[i].value, state: e.state}
 	val.CopyTo(*(*pcommon.Value)(unsafe.Pointer(&h)))
 }
@@ -223,7 +214,7 @@ func (e *Editor) End(m pcommon.Map, sh *Shared) {
 	}
 	if !layoutKnown {
 		m.Clear()
-		for i, a := range e.slow {
+		for i, a := range e.slow[:e.n] {
 			if _, hole := slices.BinarySearch(e.holes, i); !hole {
 				a.value.MoveTo(m.PutEmpty(a.key))
 			}
@@ -232,7 +223,7 @@ func (e *Editor) End(m pcommon.Map, sh *Shared) {
 		appendSlow(m, sh.attrs)
 		return
 	}
-	kvs, more := e.kvs, sh.kvs
+	kvs, more := e.kvs[:e.n], sh.kvs
 	holes := e.holes
 	for len(holes) > 0 && len(more) > 0 {
 		kvs[holes[0]] = more[0]
@@ -279,7 +270,7 @@ func (s *Slab) Cut(m pcommon.Map, v *View, at []int) {
 
 // Text makes a string value that records can share.
 func (s *Slab) Text(str string) *string {
-	p := take(&s.strs, 1, s.HintAttrs)
+	p := takeFew(&s.strs, 1, s.few())
 	p[0] = str
 	return &p[0]
 }
@@ -288,19 +279,11 @@ func (s *Slab) Text(str string) *string {
 // itself.
 func (v *View) Text(i int) *string {
 	if !layoutKnown {
-		return v.slowText(i)
+		return v.texts[i]
 	}
 	f := (*iface)(unsafe.Pointer(&v.kvs[i])) // the value comes first
 	if f.typ != words.str {
 		return nil
 	}
 	return (*string)(f.data)
-}
-
-func (v *View) slowText(i int) *string {
-	if v.vals[i].Type() != pcommon.ValueTypeStr {
-		return nil
-	}
-	s := v.vals[i].Str()
-	return &s
 }

@@ -158,24 +158,38 @@ type Slab struct {
 }
 
 // A block is at most this many elements: enough to make the cost of an
-// allocation vanish, and so few that it stays below the 32 KiB at which the
-// runtime goes over to its costlier large objects.
-const (
-	maxBlock = 800
-	maxBytes = 32 << 10
-)
+// allocation vanish, and few enough that one of 40 bytes stays below the 32 KiB
+// at which the runtime goes over to its costlier large objects.
+const maxBlock = 800
+
+// smallBlock is the size in bytes of blocks of which a record takes little, so
+// that what is left of the last one of a batch does not count.
+const smallBlock = 4 << 10
 
 // take cuts n elements from the front of a slab and refills it when it is
 // too short.
 func take[T any](slab *[]T, n, hint int) []T {
 	if len(*slab) < n {
-		var t T
-		*slab = make([]T, max(n, min(hint, maxBlock, maxBytes/int(unsafe.Sizeof(t)))))
+		*slab = make([]T, max(n, min(hint, maxBlock)))
 	}
 	s := (*slab)[:n:n]
 	*slab = (*slab)[n:]
 	return s
 }
+
+// takeFew is take for what a record takes little of.
+func takeFew[T any](slab *[]T, n, records int) []T {
+	if len(*slab) < n {
+		var t T
+		*slab = make([]T, max(n, min(records, smallBlock/int(unsafe.Sizeof(t)))))
+	}
+	s := (*slab)[:n:n]
+	*slab = (*slab)[n:]
+	return s
+}
+
+// few is about how many records the batch has.
+func (s *Slab) few() int { return s.HintAttrs/32 + 1 }
 
 // SetAttributes replaces all attributes of m by attrs. Keys have to be unique.
 func (s *Slab) SetAttributes(m pcommon.Map, attrs []acct.Attr) {
@@ -286,7 +300,7 @@ func (s *Slab) setValue(v *anyValue, a *acct.Attr) {
 }
 
 func (s *Slab) list(elems []anyValue) *listHead {
-	head := &take(&s.heads, 1, s.HintAttrs/16+8)[0]
+	head := &takeFew(&s.heads, 1, s.few())[0]
 	head.arr.values = elems
 	head.ptr = &head.arr
 	return head

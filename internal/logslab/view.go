@@ -13,6 +13,8 @@ type View struct {
 	kvs  []keyValue
 	keys []string        // by the slow path only
 	vals []pcommon.Value // by the slow path only
+	// texts are the strings, nil for other values, by the slow path only.
+	texts []*string
 }
 
 // Reset makes v show m.
@@ -26,9 +28,14 @@ func (v *View) Reset(m pcommon.Map) {
 }
 
 func (v *View) resetSlow() {
-	v.keys, v.vals = v.keys[:0], v.vals[:0]
+	v.keys, v.vals, v.texts = v.keys[:0], v.vals[:0], v.texts[:0]
 	for k, val := range v.m.All() {
-		v.keys, v.vals = append(v.keys, k), append(v.vals, val)
+		var text *string
+		if val.Type() == pcommon.ValueTypeStr {
+			s := val.Str()
+			text = &s
+		}
+		v.keys, v.vals, v.texts = append(v.keys, k), append(v.vals, val), append(v.texts, text)
 	}
 }
 
@@ -133,6 +140,7 @@ func (v *View) Int(i int) (n int64, ok bool) {
 func (s *Slab) SetStr(v *View, i int, str string) {
 	if !layoutKnown {
 		v.vals[i].SetStr(str)
+		v.texts[i] = &str
 		return
 	}
 	s.setString(&v.kvs[i].value, str)

@@ -30,6 +30,11 @@ func TestView(t *testing.T) {
 					str = want.Str()
 				}
 				require.Equal(t, str, v.Str(i))
+				text := v.Text(i)
+				require.Equal(t, want.Type() == pcommon.ValueTypeStr, text != nil)
+				if text != nil {
+					require.Equal(t, str, *text)
+				}
 				n, ok := v.Int(i)
 				require.Equal(t, want.Type() == pcommon.ValueTypeInt, ok)
 				if ok {
@@ -47,6 +52,8 @@ func TestView(t *testing.T) {
 			slab.SetStr(&v, at, "set")
 			got, _ := m.Get(keys[at])
 			require.Equal(t, "set", got.Str())
+			require.Equal(t, "set", v.Str(at))
+			require.Equal(t, "set", *v.Text(at))
 			keys[at] = "other"
 			require.False(t, v.HasKeys(keys))
 		}

@@ -201,8 +201,8 @@ type rename struct {
 // make some dozens to hundreds of shapes; when there are more than fit, a plan
 // is made again, which costs some microseconds.
 const (
-	shapeWays  = 4
-	shapeSlots = 256 * shapeWays
+	shapeWays  = 8
+	shapeSlots = 128 * shapeWays
 )
 
 // fingerprint mixes the ends and lengths of the names, which is most of what
