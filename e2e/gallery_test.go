@@ -219,9 +219,9 @@ func elasticDestination(t *testing.T, au *authority) ([]string, arrivals) {
 	return env, func() map[string]facts {
 		got := map[string]facts{}
 		for _, d := range es.Docs() {
-			require.Equal(t, "logs-pmta.acct-default", d.Index)
 			var doc map[string]any
 			require.NoError(t, json.Unmarshal(d.Source, &doc))
+			require.Equal(t, fmt.Sprintf("logs-pmta.%v-default", doc["pmta.stream"]), d.Index)
 			require.Equal(t, d.ID, doc["event.id"])
 			require.NotContains(t, got, d.ID, "a document is there twice")
 			got[d.ID] = factsOf(doc)

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -35,6 +36,7 @@ type hec struct {
 	requests int
 	events   int
 	got      map[string]facts
+	other    map[string]map[string]any // what is no accounting record
 }
 
 // hecFault is an answer that is no success. take is how many events, in
@@ -45,7 +47,7 @@ type hecFault struct {
 
 func newHEC(t *testing.T, au *authority) *hec {
 	t.Helper()
-	s := &hec{t: t, token: "11111111-2222-3333-4444-555555555555", caFile: au.caFile, got: map[string]facts{}}
+	s := &hec{t: t, token: "11111111-2222-3333-4444-555555555555", caFile: au.caFile, got: map[string]facts{}, other: map[string]map[string]any{}}
 	srv := httptest.NewUnstartedServer(s)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{au.cert}}
 	srv.StartTLS()
@@ -161,12 +163,46 @@ func (s *hec) take(events []hecEvent) {
 		if uid == "" || e.Time == 0 || e.Time != e.Event["time"] {
 			s.t.Errorf("event without identity or time: %+v", e)
 		}
-		if e.Host != "e2e" || e.Source != "pmta" || e.SourceType != "pmta:acct" || e.Index != "mail_e2e" {
+		sourcetype := "pmta:acct"
+		if typ == "" { // no accounting record
+			sourcetype = "pmta:log"
+		}
+		if e.Host != "e2e" || e.Source != "pmta" || e.SourceType != sourcetype || e.Index != "mail_e2e" {
 			s.t.Errorf("metadata: host %q, source %q, sourcetype %q, index %q", e.Host, e.Source, e.SourceType, e.Index)
 		}
-		s.got[uid] = facts{recordType: typ, rcptDomain: domain, classified: e.Event["pmta_category"] != nil}
 		s.events++
+		if typ == "" {
+			s.other[uid] = e.Event
+			continue
+		}
+		s.got[uid] = facts{recordType: typ, rcptDomain: domain, classified: e.Event["pmta_category"] != nil}
 	}
+}
+
+// PowerMTA's own log arrives with a sourcetype of its own, so that none of it
+// gets into the data model Email.
+func TestSplunkSystemLog(t *testing.T) {
+	s := newHEC(t, newAuthority(t))
+	h := newMailHost(t, 100)
+	require.NoError(t, os.WriteFile(filepath.Join(h.logs, "log"), []byte(`2026-01-31 10:00:00 Queue gmail.com/vmta1 switched to backoff mode: "421 4.7.28 rate limited"
+2026-01-31 10:00:01 Unexpected exception: out of memory
+2026-01-31 10:00:02 PowerMTA v5.0r8 starting
+`), 0o600))
+	h.ship(t, "splunk-hec.yaml", s.env(), func() map[string]facts {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.other) < 3 {
+			return nil // wait for these as well
+		}
+		return maps.Clone(s.got)
+	})
+	got := map[any]any{}
+	for _, e := range s.other {
+		got[e["action"]] = e["severity"]
+		require.NotContains(t, e, "recipient")
+		require.Equal(t, "e2e", e["dest"])
+	}
+	require.Equal(t, map[any]any{"queue.backoff": "medium", "mta.crash": "critical", "mta.start": "informational"}, got)
 }
 
 // While HEC refuses, is over its limits, hangs up before or after it took

@@ -4,6 +4,7 @@ package splunk
 import (
 	"bufio"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,17 +52,27 @@ func readConf(t *testing.T, name string) conf {
 	return c
 }
 
-// written returns, by record type, the fields that the agent writes.
-func written(t *testing.T) map[string]map[string]any {
+// documents returns what is in golden files.
+func documents(t *testing.T, pattern string) (docs []map[string]any) {
 	t.Helper()
-	files, err := filepath.Glob(golden + "/*.json")
+	files, err := filepath.Glob(pattern)
 	require.NoError(t, err)
-	byType := map[string]map[string]any{}
+	require.NotEmpty(t, files)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)
 		var doc map[string]any
 		require.NoError(t, json.Unmarshal(data, &doc))
+		docs = append(docs, doc)
+	}
+	return docs
+}
+
+// written returns, by record type, the fields that the agent writes.
+func written(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	byType := map[string]map[string]any{}
+	for _, doc := range documents(t, golden+"/*.json") {
 		typ := doc["pmta_record_type"].(string)
 		if byType[typ] == nil {
 			byType[typ] = map[string]any{}
@@ -77,6 +88,7 @@ func written(t *testing.T) map[string]map[string]any {
 var (
 	macroCall = regexp.MustCompile("`([^`]+)`")
 	valueList = regexp.MustCompile(`\bIN \(([^)]*)\)`)
+	inList    = regexp.MustCompile(`(\w+) IN \(([^)]*)\)`)
 	equals    = regexp.MustCompile(`(\w+)=("[^"]*"|[\w:]+)`)
 	asName    = regexp.MustCompile(`\bAS (\w+)`)
 	word      = regexp.MustCompile(`\w+`)
@@ -85,7 +97,7 @@ var (
 // Words of the search language that the add-on uses, and fields that Splunk
 // itself gives an event.
 var language = strings.Fields(`index sourcetype eventtype _time
-	dedup stats count latest earliest BY AS IN sort convert ctime fillnull value`)
+	dedup stats count latest earliest BY AS IN sort convert ctime fillnull value where OR`)
 
 // fieldsOf returns the words of a search that are neither language, nor a
 // value, nor a name that the search makes.
@@ -112,33 +124,48 @@ func TestFieldsOf(t *testing.T) {
 		fieldsOf("`m` eventtype=e action=blocked pmta_x IN (d, e) | stats count latest(b) AS made BY b, c | convert ctime(made)"))
 }
 
-// Every field that the add-on searches by is one that the agent writes, and
-// every value it asks for is one that occurs.
+// Every field that the add-on searches by is one that the agent writes in
+// events of that sourcetype, and every value it asks for is one that occurs.
 func TestFieldsExist(t *testing.T) {
-	byType := written(t)
-	all := map[string]bool{}
-	values := map[string]map[string]bool{"action": {}, "pmta_record_type": {}, "pmta_category_type": {"hard": true, "soft": true, "none": true}}
-	for typ, fields := range byType {
-		for name := range fields {
-			all[name] = true
-		}
-		values["action"][fields["action"].(string)] = true
-		values["pmta_record_type"][typ] = true
+	type written struct {
+		fields map[string]bool
+		values map[string]map[string]bool
 	}
+	read := func(docs []map[string]any) written {
+		w := written{map[string]bool{}, map[string]map[string]bool{"action": {}, "pmta_record_type": {}, "severity": {}}}
+		for _, doc := range docs {
+			for name := range doc {
+				w.fields[name] = true
+			}
+			for name, set := range w.values {
+				if v, ok := doc[name].(string); ok {
+					set[v] = true
+				}
+			}
+		}
+		return w
+	}
+	mail, log := read(documents(t, golden+"/*.json")), read(documents(t, golden+"/log/*.json"))
+	mail.values["pmta_category_type"] = map[string]bool{"hard": true, "soft": true, "none": true}
+	require.NotContains(t, log.fields, "pmta_record_type")
 	checked := 0
 	check := func(where, search string) {
+		of := mail
+		if strings.Contains(search, "pmta:log") || strings.Contains(search, "eventtype=pmta_log") || strings.Contains(search, "eventtype=pmta_error") {
+			of = log
+		}
 		for _, f := range fieldsOf(search) {
-			require.True(t, all[f], "%s: the agent writes no field %s", where, f)
+			require.True(t, of.fields[f], "%s: the agent writes no field %s", where, f)
 			checked++
 		}
 		for _, m := range equals.FindAllStringSubmatch(search, -1) {
-			if known := values[m[1]]; known != nil {
+			if known := of.values[m[1]]; known != nil {
 				require.True(t, known[strings.Trim(m[2], `"`)], "%s: %s", where, m[0])
 			}
 		}
-		for _, m := range regexp.MustCompile(`(\w+) IN \(([^)]*)\)`).FindAllStringSubmatch(search, -1) {
-			for _, v := range word.FindAllString(m[2], -1) {
-				require.True(t, values[m[1]][v], "%s: %s has no value %s", where, m[1], v)
+		for _, m := range inList.FindAllStringSubmatch(search, -1) {
+			for v := range strings.SplitSeq(m[2], ", ") {
+				require.True(t, of.values[m[1]][v], "%s: %s has no value %s", where, m[1], v)
 			}
 		}
 	}
@@ -148,7 +175,7 @@ func TestFieldsExist(t *testing.T) {
 	for name, s := range readConf(t, "macros.conf") {
 		check("macro "+name, s["definition"])
 	}
-	require.Greater(t, checked, 15)
+	require.Greater(t, checked, 25)
 }
 
 // Macros, event types and tags refer to each other rightly.
@@ -158,8 +185,14 @@ func TestReferences(t *testing.T) {
 	searches := map[string]string{}
 	for name, s := range types {
 		searches["event type "+name] = s["search"]
+		if strings.Contains(s["search"], "`pmta_index` sourcetype=\"pmta:log\"") {
+			// What is no mail must not get into the data model Email.
+			require.NotContains(t, tags["eventtype="+name], "email", name)
+			continue
+		}
 		require.Contains(t, s["search"], "`pmta_index` sourcetype=\"pmta:acct\"", name)
 		require.Contains(t, tags, "eventtype="+name, "an event type without a tag is in no data model")
+		require.Equal(t, "enabled", tags["eventtype="+name]["email"], "%s: every dataset of the data model needs the tag email", name)
 	}
 	for name, s := range macros {
 		searches["macro "+name] = s["definition"]
@@ -172,13 +205,13 @@ func TestReferences(t *testing.T) {
 			require.Contains(t, types, m[1], where)
 		}
 	}
-	for stanza, set := range tags {
+	for stanza := range tags {
 		name, ok := strings.CutPrefix(stanza, "eventtype=")
 		require.True(t, ok, stanza)
 		require.Contains(t, types, name)
-		require.Equal(t, "enabled", set["email"], "%s: every dataset of the data model needs the tag email", stanza)
 	}
 	require.Equal(t, map[string]string{"email": "enabled", "delivery": "enabled"}, tags["eventtype=pmta_delivery"])
+	require.Equal(t, map[string]string{"alert": "enabled", "error": "enabled"}, tags["eventtype=pmta_error"])
 }
 
 // What the data model calls required is there on every type of record that is
@@ -217,9 +250,9 @@ func TestConfigurationAgrees(t *testing.T) {
 	for _, file := range []string{"splunk-hec.yaml", "combined.yaml"} {
 		data, err := os.ReadFile("../config/" + file)
 		require.NoError(t, err)
-		for sourcetype := range readConf(t, "props.conf") {
-			require.Contains(t, string(data), "sourcetype: "+sourcetype+" ")
-		}
+		require.Contains(t, string(data), "sourcetype: pmta:acct ")
+		// The other one is mail_schema's.
+		require.Equal(t, []string{"pmta:acct", "pmta:log"}, slices.Sorted(maps.Keys(readConf(t, "props.conf"))))
 		index, ok := strings.CutPrefix(readConf(t, "macros.conf")["pmta_index"]["definition"], "index=")
 		require.True(t, ok)
 		require.Contains(t, string(data), "index: ${env:SPLUNK_INDEX:-"+index+"}")

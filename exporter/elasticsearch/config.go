@@ -21,6 +21,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/estemplate"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
 // Config is what a user can set for one elasticsearch exporter. Keys that
@@ -96,6 +97,8 @@ type FlushConfig struct {
 
 // DataStreamConfig has the parts of a data stream's name.
 type DataStreamConfig struct {
+	// Dataset for all records. Empty (default): pmta.acct, pmta.bounce, pmta.diag
+	// or pmta.panic, by the attribute pmta.stream.
 	Dataset   string `mapstructure:"dataset"`
 	Namespace string `mapstructure:"namespace"`
 }
@@ -145,7 +148,8 @@ var lifecycles = []string{estemplate.LifecycleDataStream, estemplate.LifecycleIL
 
 const (
 	urlVariable      = "ELASTICSEARCH_URL"
-	defaultDataset   = "pmta.acct"
+	datasetPrefix    = "pmta."
+	exampleDataset   = datasetPrefix + semconv.StreamAcct
 	defaultNamespace = "default"
 )
 
@@ -172,7 +176,7 @@ func createDefaultConfig() component.Config {
 			RetryOnStatus:   []int{429, 500, 502, 503, 504},
 		},
 		Flush:      FlushConfig{Bytes: 5_000_000},
-		DataStream: DataStreamConfig{Dataset: defaultDataset, Namespace: defaultNamespace},
+		DataStream: DataStreamConfig{Namespace: defaultNamespace},
 		Mapping:    MappingConfig{Mode: estemplate.ModeOTel},
 		DeadLetter: DeadLetterConfig{
 			Path:     "/var/lib/otelcol-pmta/elasticsearch-dead-letter.jsonl",
@@ -269,8 +273,11 @@ func (c *Config) Validate() error {
 		bad(`logs_index: %q is no name of an index; use lower case and none of \ / * ? " < > | , # : or space, not - _ + . in front`, c.LogsIndex)
 	}
 	for _, p := range []struct{ key, value, example string }{
-		{"dataset", c.DataStream.Dataset, defaultDataset}, {"namespace", c.DataStream.Namespace, defaultNamespace},
+		{"dataset", c.DataStream.Dataset, exampleDataset}, {"namespace", c.DataStream.Namespace, defaultNamespace},
 	} {
+		if p.value == "" && p.key == "dataset" {
+			continue // the record's stream decides
+		}
 		if p.value == "" || p.value != sanitize(p.value) {
 			bad(`data_stream::%s: %q is no part of a data stream's name; use lower case, at most 100 bytes and none of - \ / * ? " < > | , # : or space, for example %s`, p.key, p.value, p.example)
 		}
@@ -296,8 +303,8 @@ func (c *Config) Validate() error {
 	if c.ManageTemplates && c.LogsIndex != "" {
 		bad("manage_templates: is for data streams; remove logs_index, or manage_templates")
 	}
-	if c.ManageTemplates && !strings.HasPrefix(c.DataStream.Dataset, "pmta.") {
-		bad("manage_templates: the templates are for %s, which data_stream::dataset %q does not match; use for example pmta.acct", estemplate.DefaultIndexPattern, c.DataStream.Dataset)
+	if d := c.DataStream.Dataset; c.ManageTemplates && d != "" && !strings.HasPrefix(d, datasetPrefix) {
+		bad("manage_templates: the templates are for %s, which data_stream::dataset %q does not match; use for example pmta.acct, or remove it", estemplate.DefaultIndexPattern, c.DataStream.Dataset)
 	}
 	return errors.Join(errs...)
 }

@@ -166,9 +166,16 @@ func TestSanitize(t *testing.T) {
 func FuzzSanitizeMakesIndexNames(f *testing.F) {
 	f.Add("pmta.acct", "default")
 	f.Add("A B-\xff", "#")
+	f.Add("", "acme")
 	f.Fuzz(func(t *testing.T, dataset, namespace string) {
 		r := newRouter(createDefaultConfig().(*Config))
 		s := r.stream(names{dataset, namespace})
+		if dataset == "" {
+			for _, s := range s.of {
+				require.True(t, validIndex(s.index), "%q", s.index)
+			}
+			return
+		}
 		require.True(t, validIndex(s.index), "%q", s.index)
 	})
 }

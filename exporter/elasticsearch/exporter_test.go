@@ -96,19 +96,60 @@ func TestRouting(t *testing.T) {
 		add(m{attrDataset: "pmta.bounce"}, nil, m{semconv.LogRecordUID: "u1"})
 		add(m{attrDataset: "pmta.bounce", attrNamespace: "acme"}, m{attrDataset: "pmta.scope"}, nil)
 		add(m{attrDataset: "pmta.bounce"}, m{attrDataset: "pmta.scope"}, m{attrDataset: "pmta.rec", attrNamespace: "ns"})
+		for _, stream := range []any{"acct", "bounce", "diag", "panic", "whatever", "", int64(7)} {
+			add(nil, nil, m{semconv.PMTAStream: stream})
+		}
+		add(m{attrNamespace: "acme"}, nil, m{semconv.PMTAStream: "diag"})
+		add(nil, nil, m{semconv.PMTAStream: "panic", attrNamespace: "ns"})
+		add(m{attrDataset: "pmta.mine"}, nil, m{semconv.PMTAStream: "diag"})
+		add(nil, nil, m{semconv.PMTAStream: "diag", attrDataset: "pmta.rec"})
 		add(m{attrDataset: "PMTA Acct-X/#é", attrType: "logs"}, nil, m{attrDocumentID: "own", semconv.LogRecordUID: "u2"})
 		require.NoError(t, e.ConsumeLogs(context.Background(), ld))
 		var got []string
 		for _, d := range s.Docs() {
 			got = append(got, d.Index+" "+d.ID)
+			var doc map[string]any
+			require.NoError(t, json.Unmarshal(d.Source, &doc))
+			if d.Index == "logs-pmta.scope-acme" || d.ID == "own" {
+				continue // the document keeps what it has from its resource
+			}
+			require.Equal(t, d.Index, fmt.Sprintf("logs-%v-%v", doc[attrDataset], doc[attrNamespace]), mode)
+			if stream, ok := doc["pmta.stream"].(string); ok && mode == estemplate.ModeECS && stream != "" {
+				require.Equal(t, "pmta."+stream, doc["event.dataset"])
+			}
 		}
 		require.Equal(t, []string{
 			"logs-pmta.acct-default ",
 			"logs-pmta.bounce-default u1",
 			"logs-pmta.scope-acme ",
 			"logs-pmta.rec-ns ",
+			"logs-pmta.acct-default ",
+			"logs-pmta.bounce-default ",
+			"logs-pmta.diag-default ",
+			"logs-pmta.panic-default ",
+			"logs-pmta.acct-default ",
+			"logs-pmta.acct-default ",
+			"logs-pmta.acct-default ",
+			"logs-pmta.diag-acme ",
+			"logs-pmta.panic-ns ",
+			"logs-pmta.mine-default ",
+			"logs-pmta.rec-default ",
 			"logs-pmta_acct_x__é-default own",
 		}, got, mode)
+	}
+}
+
+// A dataset in the configuration is for all records.
+func TestOneDataset(t *testing.T) {
+	s := estest.New(t)
+	cfg := testConfig(t, s.URL)
+	cfg.DataStream.Dataset = "pmta.all"
+	e := start(t, cfg, nil)
+	ld := small(2)
+	ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(1).Attributes().PutStr(semconv.PMTAStream, semconv.StreamDiag)
+	require.NoError(t, e.ConsumeLogs(context.Background(), ld))
+	for _, d := range s.Docs() {
+		require.Equal(t, "logs-pmta.all-default", d.Index)
 	}
 }
 

@@ -64,7 +64,7 @@ type builder struct {
 
 func (b *builder) Record(rec *acct.Record) {
 	attrs := append(rec.Attrs, acct.Attr{Key: semconv.LogRecordUID, Str: string(acct.AppendUID(nil, rec.UID))},
-		acct.Attr{Key: semconv.LogFileName, Str: "acct.csv"})
+		acct.Attr{Key: semconv.PMTAStream, Str: semconv.StreamAcct}, acct.Attr{Key: semconv.LogFileName, Str: "acct.csv"})
 	lr := b.records.AppendEmpty()
 	lr.SetTimestamp(pcommon.Timestamp(rec.Time))
 	lr.SetObservedTimestamp(pcommon.Timestamp(rec.Time + 1_250_000_000))

@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"encoding/json"
+	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
@@ -22,22 +23,30 @@ const (
 type router struct {
 	index     string // fixed, or empty
 	dynamicID bool
-	flat      bool // attributes are at the root of the document
-	fallback  names
+	flat      bool  // attributes are at the root of the document
+	fallback  names // dataset is empty when the record's stream decides
 	streams   map[names]*stream
 }
 
-// names are the parts of a data stream's name as given.
+// names are the parts of a data stream's name as given. An empty dataset is
+// that of the record's stream.
 type names struct{ dataset, namespace string }
 
 // stream is where documents go.
 type stream struct {
 	names
 	index string
+	// of holds the data streams of the streams, in the order of pmtaStreams,
+	// when dataset is empty.
+	of [len(pmtaStreams)]*stream
 	// tails holds the end of a document that says which data stream it is in,
 	// by the fields that the document has already.
 	tails [1 << 3][]byte
 }
+
+// pmtaStreams are the values of pmta.stream. Others go where the first one
+// goes, so that an attribute cannot make any number of data streams.
+var pmtaStreams = [...]string{semconv.StreamAcct, semconv.StreamBounce, semconv.StreamDiag, semconv.StreamPanic}
 
 // Fields of the data stream that a document has already.
 const (
@@ -97,6 +106,13 @@ func (r *router) stream(n names) *stream {
 		clear(r.streams)
 	}
 	s := &stream{names: n, index: r.index}
+	if n.dataset == "" {
+		for i, p := range pmtaStreams {
+			s.of[i] = r.stream(names{datasetPrefix + p, n.namespace})
+		}
+		r.streams[n] = s
+		return s
+	}
 	if s.index == "" {
 		dataset, namespace := sanitize(n.dataset), sanitize(n.namespace)
 		s.index = "logs-" + dataset + "-" + namespace
@@ -121,13 +137,17 @@ func (r *router) stream(n names) *stream {
 // record finds the target of one record.
 func (r *router) record(t target, attrs pcommon.Map) target {
 	n := t.names
-	has := 0
+	has, of := 0, 0
 	var own string
 	for k, v := range attrs.All() {
 		switch len(k) {
 		case len(semconv.LogRecordUID):
 			if k == semconv.LogRecordUID {
 				t.id = v.AsString()
+			}
+		case len(semconv.PMTAStream):
+			if k == semconv.PMTAStream {
+				of = max(0, slices.Index(pmtaStreams[:], v.AsString()))
 			}
 		case len(attrType):
 			if k == attrType {
@@ -161,6 +181,9 @@ func (r *router) record(t target, attrs pcommon.Map) target {
 			t.has |= has
 		}
 		t.stream = r.stream(n)
+	}
+	if t.dataset == "" {
+		t.stream = t.of[of]
 	}
 	return t
 }

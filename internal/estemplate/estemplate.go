@@ -23,7 +23,7 @@ import (
 // Version of the templates. It goes up with every change of what Objects
 // returns for the same options; an installed template with a higher one is
 // left alone.
-const Version = 1
+const Version = 2
 
 // Lifecycles of data.
 const (

@@ -45,23 +45,48 @@ each (` + "`\"pmta.header\": {...}`" + `), which Elasticsearch indexes as flatte
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", strings.Trim(row.Attr, "()"), cells(row.ECS), cells(row.Splunk))
 	}
-	b.WriteString("| always the same | " + constants(ECS) + " | " + constants(SplunkCIM) + " |\n")
+	b.WriteString("| always the same | " + constantCells(ECS) + " | " + constantCells(SplunkCIM) + " |\n")
 	b.WriteString("\n| record type | `event.action` | `event.outcome` | CIM `action` |\n|---|---|---|---|\n")
-	for t, a := range actions {
-		if t > 0 {
-			typ := acct.Type(t)
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", typ, a.ecs, typ.Outcome(), a.cim)
+	for i := range events {
+		if e := &events[i]; e.Type != acct.TypeUnknown {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", e.Type, e.Action, e.Outcome, e.CIM)
 		}
 	}
 	b.WriteString(`
-CIM prescribes delivered, blocked, quarantined and deleted for ` + "`action`" + `; it has
-no word for a deferral, a receipt, a complaint or a late status.
+All of them have the category email and the type info. CIM prescribes delivered,
+blocked, quarantined and deleted for ` + "`action`" + `; it has no word for a deferral, a
+receipt, a complaint or a late status.
+
+## System log, live state, findings
+
+Everything that is no accounting record has its event name without ` + "`pmta.`" + ` as
+` + "`event.action`, CIM `action` and `signature`" + `. It belongs to CIM's data model Alerts, if
+to any, and not to Email: the Splunk sourcetype is ` + "`" + sourceTypeLog + "`" + `, not ` + "`pmta:acct`" + `.
+` + "`event.kind`" + ` is event: PowerMTA reports, it does not detect.
+
+| event | ` + "`event.category` | `event.type` | `event.outcome` | `pmta.stream`" + ` |
+|---|---|---|---|---|
+`)
+	for i := range events {
+		e := &events[i]
+		if e.Mail {
+			continue
+		}
+		name := "`" + e.Name + "`"
+		if e.Name == "" {
+			name = "any other"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, strings.Join(e.Category, ", "), strings.Join(e.Types, ", "), e.Outcome, e.Stream)
+	}
+	b.WriteString(`
+` + "`event.outcome`" + ` is that of the record where it has one (` + "`pmta.outcome`" + `, on sessions).
 
 ## Attributes
 
 Type is the type in Elasticsearch: first in ` + "`otel`" + `, then of each ECS field.
 A number in parentheses is the rank where several attributes may fill a field:
-the lowest that has a value wins. Record types after "on" limit a field.
+the lowest that has a value wins. Record types after "on" limit a field; mail is
+all accounting records, log all others.
 
 | attribute | type | ECS | Splunk CIM |
 |---|---|---|---|
@@ -150,7 +175,7 @@ func onceNames() string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-func constants(s Schema) string {
+func constantCells(s Schema) string {
 	for i := range rows {
 		if rows[i].record == recConst {
 			return cells(rows[i].Fields(s))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,23 @@ func oneOfEach(t testing.TB) map[string]plog.LogRecord {
 	return best
 }
 
+// oneOfEachEvent returns the record of each event of otherRecords that has most
+// attributes.
+func oneOfEachEvent(t testing.TB) map[string]plog.LogRecord {
+	best := map[string]plog.LogRecord{}
+	eachRecord(otherRecords(t), func(_ pcommon.Resource, _ pcommon.InstrumentationScope, lr plog.LogRecord) {
+		if have, ok := best[lr.EventName()]; !ok || lr.Attributes().Len() > have.Attributes().Len() {
+			best[lr.EventName()] = lr
+		}
+	})
+	for i := range events {
+		if e := &events[i]; !e.Mail && e.Name != "" {
+			require.Contains(t, best, e.Name)
+		}
+	}
+	return best
+}
+
 func testResource() pcommon.Resource {
 	res := pcommon.NewResource()
 	res.Attributes().PutStr("service.name", "pmta")
@@ -51,21 +69,29 @@ func TestGolden(t *testing.T) {
 	records["b-classified"] = full
 	scope := pcommon.NewInstrumentationScope()
 	scope.SetName("otelcol-pmta")
+	check := func(variant, name string, o Options, lr plog.LogRecord) {
+		t.Run(variant+"/"+name, func(t *testing.T) {
+			var got bytes.Buffer
+			require.NoError(t, json.Indent(&got, NewRenderer(o).AppendJSON(nil, testResource(), scope, lr), "", "  "))
+			got.WriteByte('\n')
+			file := filepath.Join("testdata", "golden", variant, name+".json")
+			if *update {
+				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+				require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got.String())
+		})
+	}
 	for variant, o := range variants {
 		for typ, lr := range records {
-			t.Run(variant+"/"+typ, func(t *testing.T) {
-				var got bytes.Buffer
-				require.NoError(t, json.Indent(&got, NewRenderer(o).AppendJSON(nil, testResource(), scope, lr), "", "  "))
-				got.WriteByte('\n')
-				file := filepath.Join("testdata", "golden", variant, typ+".json")
-				if *update {
-					require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-					require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
-				}
-				want, err := os.ReadFile(file)
-				require.NoError(t, err)
-				require.Equal(t, string(want), got.String())
-			})
+			check(variant, typ, o, lr)
+		}
+	}
+	for event, lr := range oneOfEachEvent(t) {
+		for _, variant := range []string{"ecs", "splunk_cim"} {
+			check(variant, filepath.Join("log", strings.TrimPrefix(event, "pmta.")), variants[variant], lr)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/mainlog"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
 )
@@ -71,7 +74,7 @@ type builder struct {
 
 func (b *builder) Record(rec *acct.Record) {
 	attrs := append(rec.Attrs, acct.Attr{Key: semconv.LogRecordUID, Str: string(acct.AppendUID(nil, rec.UID))},
-		acct.Attr{Key: semconv.LogFileName, Str: "acct.csv"})
+		acct.Attr{Key: semconv.PMTAStream, Str: semconv.StreamAcct}, acct.Attr{Key: semconv.LogFileName, Str: "acct.csv"})
 	lr := b.records.AppendEmpty()
 	lr.SetTimestamp(pcommon.Timestamp(rec.Time))
 	lr.SetObservedTimestamp(pcommon.Timestamp(rec.Time + 1_250_000_000))
@@ -87,6 +90,66 @@ func (b *builder) Record(rec *acct.Record) {
 }
 
 func (b *builder) Reject(acct.Reject) { b.rejects++ }
+
+// logRecords makes records of the system log as the powermta receiver does.
+type logRecords struct{ acctlogs.Builder }
+
+func (b *logRecords) Entry(e *mainlog.Entry) {
+	ev := acctlogs.Event{Time: e.Time, Name: e.Event, Severity: int32(e.Severity), SeverityText: e.Severity.String(), Body: e.Text, UID: e.UID, Attrs: e.Attrs}
+	b.AddEvent(&ev, acct.Attr{Key: semconv.PMTAStream, Str: e.Stream})
+	e.Attrs = ev.Attrs
+}
+
+func (b *logRecords) Session(s *mainlog.Session) {
+	ev := acctlogs.Event{Time: s.Time, Name: semconv.EventSession, Severity: int32(s.Severity), SeverityText: s.Severity.String(), Body: s.Text, UID: s.UID, Attrs: s.Attrs}
+	b.AddEvent(&ev, acct.Attr{Key: semconv.PMTAStream, Str: semconv.StreamDiag})
+	s.Attrs = ev.Attrs
+}
+
+func (b *logRecords) Reject(acct.Reject) {}
+
+// otherRecords returns what is no accounting record: all that the decoder of
+// the system log is tested with, the events of the web monitor and those that
+// the agent finds out itself.
+func otherRecords(t testing.TB) plog.Logs {
+	t.Helper()
+	b := &logRecords{}
+	b.Begin(&acctlogs.Options{ScopeName: "test", Resource: map[string]string{"service.name": "pmta"}}, 1<<20, time.Unix(1769853700, 250e6))
+	files, err := filepath.Glob("../mainlog/testdata/*/input.log")
+	require.NoError(t, err)
+	require.Greater(t, len(files), 30)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		d := mainlog.NewDecoder(mainlog.Options{Location: time.UTC, StartupErrors: strings.Contains(f, "startuperr")})
+		d.Decode(string(text), true, b)
+		d.Flush(b)
+	}
+	num := func(key string, n int64) acct.Attr { return acct.Attr{Key: key, Num: n, Kind: acct.KindInt} }
+	for i, e := range []acctlogs.Event{
+		{Name: semconv.EventQueueBackoff, Severity: 13, SeverityText: "WARN", Body: "queue gmail.com/vmta1 is in backoff mode", Attrs: []acct.Attr{
+			{Key: semconv.PMTAEventSource, Str: semconv.EventSourceStatus}, {Key: semconv.PMTAQueueName, Str: "gmail.com/vmta1"}, {Key: semconv.PMTAQueueDomain, Str: "gmail.com"},
+			{Key: semconv.PMTAQueueVMTA, Str: "vmta1"}, {Key: semconv.PMTAReason, Str: "421 4.7.28 rate limited"}, {Key: semconv.PMTABackoffPattern, Str: "/^421 /"},
+			{Key: semconv.PMTADSNDiag, Str: "smtp;421 4.7.28 rate limited"}, {Key: semconv.PMTADSNDiagType, Str: "smtp"}, num(semconv.SMTPResponseCode, 421),
+			{Key: semconv.SMTPResponseEnhancedStatus, Str: "4.7.28"}, {Key: semconv.SMTPResponseText, Str: "rate limited"}, {Key: semconv.PMTAEventInitial, Num: 1, Kind: acct.KindBool},
+			{Key: semconv.BounceCategory, Str: "rate_limited"}, {Key: semconv.BounceRuleID, Str: "gmail-rate"}, {Key: semconv.ErrorType, Str: "rate_limited"}}},
+		{Name: semconv.EventMonitorUnreachable, Severity: 17, SeverityText: "ERROR", Body: "the web monitor does not answer", Attrs: []acct.Attr{
+			{Key: semconv.PMTAEventSource, Str: semconv.EventSourceStatus}, {Key: semconv.PMTAReason, Str: "connection refused"}, {Key: semconv.ErrorType, Str: "unreachable"}}},
+		{Name: semconv.EventMonitorReachable, Severity: 9, SeverityText: "INFO", Body: "the web monitor answers again"},
+		{Name: semconv.EventCountersReset, Severity: 9, SeverityText: "INFO", Body: "the counters went back"},
+		{Name: semconv.EventCoverage, Severity: 13, SeverityText: "WARN", Body: "who defers mail: missing t, tq", Attrs: []acct.Attr{
+			{Key: semconv.PMTACoverageGap, Str: "no_transient"}, {Key: semconv.PMTACoverageQuestion, Str: "who defers mail"},
+			{Key: semconv.PMTACoverageMissing, Str: "t,tq", Kind: acct.KindStrings}, {Key: semconv.PMTACoverageFile, Str: "acct.csv"}, {Key: semconv.PMTACoverageConfig, Str: "<acct-file x>\n</acct-file>"}}},
+		{Name: semconv.EventReconciliation, Severity: 13, SeverityText: "WARN", Body: "PowerMTA counted 5 records; 4 were sent", Attrs: []acct.Attr{
+			{Key: semconv.PMTAAcctFilePath, Str: "/var/log/pmta/acct-1.csv"}, {Key: semconv.PMTAAcctFileMovedTo, Str: "/var/log/pmta/moved/acct-1.csv"}, num(semconv.PMTAAcctFileRecords, 5),
+			{Key: semconv.PMTAReconciliationOutcome, Str: "differs"}, num(semconv.PMTAReconciliationEmitted, 4), num(semconv.PMTAReconciliationRejected, 0),
+			num(semconv.PMTAReconciliationDuplicates, 0), num(semconv.PMTAReconciliationDifference, 1)}},
+	} {
+		e.Time, e.UID = int64(1769853600+i)*1e9, [2]uint64{7, uint64(i)}
+		b.AddEvent(&e, acct.Attr{Key: semconv.PMTAStream, Str: semconv.StreamDiag})
+	}
+	return b.Logs
+}
 
 var richMix = simulate.Mix{Delivery: 40, Transient: 15, Bounce: 15, TransientQueue: 8, RemoteBounce: 8, RemoteStatus: 6, Feedback: 8}
 

@@ -162,6 +162,7 @@ type op struct {
 	name   string
 	json   []byte
 	value  string
+	values []string // of a list
 }
 
 // resBase is added to positions of resource attributes.
@@ -171,15 +172,16 @@ const resBase = 1 << 20
 // names, of the record and of its resource, and one record type.
 type plan struct {
 	hash     uint64
-	typ      acct.Type
+	kind     event
 	withRes  bool
 	redacted bool
 	keys     []string
 	resKeys  []string
 	ops      []op
-	doc      []op  // the same for JSON: what is known already is one piece
-	diag     int   // position of pmta.dsn.diag, -1 without
-	routing  []int // attributes for the exporter, which no document has
+	doc      []op            // the same for JSON: what is known already is one piece
+	route    *logslab.Shared // attributes for the exporter to add, or nil
+	diag     int             // position of pmta.dsn.diag, -1 without
+	routing  []int           // attributes for the exporter, which no document has
 
 	// The same for attributes that change in place, from compileEdits.
 	edited  bool
@@ -226,18 +228,18 @@ func fingerprint(h uint64, v *logslab.View) uint64 {
 
 // plan returns the plan for the shape of r.attrs and r.res.
 func (r *Renderer) plan(lr plog.LogRecord, withRes bool) *plan {
-	typ := typeOf(lr, &r.attrs)
+	kind := eventOf(lr, &r.attrs)
 	place := r.attrs.Place()
 	if withRes {
 		place ^= r.res.Place() << 1
 	}
 	at := r.places[place*0x9e3779b97f4a7c15>>55<<1:][:2]
 	for i := range at {
-		if p := at[i].plan; p != nil && at[i].place == place && p.typ == typ && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
+		if p := at[i].plan; p != nil && at[i].place == place && p.kind == kind && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
 			return p
 		}
 	}
-	p := r.find(typ, withRes)
+	p := r.find(kind, withRes)
 	at[0], at[1] = placed{place, p}, at[0]
 	return p
 }
@@ -249,15 +251,15 @@ type placed struct {
 }
 
 // find looks among the plans in memory, or makes one.
-func (r *Renderer) find(typ acct.Type, withRes bool) *plan {
-	h := fingerprint(uint64(typ)+1, &r.attrs)
+func (r *Renderer) find(kind event, withRes bool) *plan {
+	h := fingerprint(uint64(kind)+1, &r.attrs)
 	h = fingerprint(h, &r.res)
 	bucket := r.shapes[h%(shapeSlots/shapeWays)*shapeWays:][:shapeWays]
 	for i, p := range bucket {
 		if p == nil {
 			break
 		}
-		if p.hash == h && p.typ == typ && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
+		if p.hash == h && p.kind == kind && p.withRes == withRes && r.attrs.HasKeys(p.keys) && r.res.HasKeys(p.resKeys) {
 			copy(bucket[1:], bucket[:i])
 			bucket[0] = p
 			return p
@@ -271,7 +273,7 @@ func (r *Renderer) find(typ acct.Type, withRes bool) *plan {
 	bucket[0] = p
 	r.misses++
 	p.hash = h
-	r.compile(p, typ, withRes)
+	r.compile(p, kind, withRes)
 	return p
 }
 
@@ -282,16 +284,21 @@ type candidate struct {
 }
 
 // compile works out the plan for the shape of r.attrs and r.res.
-func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
+func (r *Renderer) compile(p *plan, kind event, withRes bool) {
 	prog := r.prog
-	p.typ, p.withRes, p.redacted, p.diag = typ, withRes, false, -1
+	p.kind, p.withRes, p.redacted, p.diag = kind, withRes, false, -1
 	p.keys, p.resKeys, p.ops = p.keys[:0], p.resKeys[:0], p.ops[:0]
 	p.routing, p.edited = p.routing[:0], false
 	defer p.finish()
 	cands := make([][]candidate, len(prog.fields))
+	client := false
+	for i := range r.attrs.Len() {
+		client = client || r.attrs.Key(i) == semconv.ClientAddress
+	}
+	says, types := &events[kind], kind.types(client)
 	consider := func(ts []target, src int) {
 		for _, t := range ts {
-			if t.when == 0 || t.when&(1<<typ) != 0 {
+			if t.when == 0 || t.when&types != 0 {
 				cands[t.field] = append(cands[t.field], candidate{t, src})
 			}
 		}
@@ -304,6 +311,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 	groups := make([][]member, len(prog.families))
 	var others []member
 
+	typed := !says.sourceType(r.opts.Schema)
 	for i := range r.attrs.Len() {
 		k := r.attrs.Key(i)
 		repeated := slices.Contains(p.keys, k)
@@ -327,6 +335,9 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 		}
 		if isRouting(k) {
 			p.routing = append(p.routing, i)
+			if k == attrSourceType {
+				typed = true
+			}
 			if withRes {
 				continue
 			}
@@ -336,6 +347,10 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 			continue
 		}
 		others = append(others, member{r.customName(k), Same, i})
+	}
+	p.route = nil
+	if !typed {
+		p.route = routeLog()
 	}
 	var resOthers []member
 	for i := range r.res.Len() {
@@ -382,7 +397,7 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 		}
 		// Nothing comes behind what always succeeds.
 		for i, c := range cs {
-			if c.value != "" || c.conv == Same && c.record == recNone || c.record == recAction || c.record == recCIMAction || c.record == recOutcome {
+			if c.value != "" || c.conv == Same && c.record == recNone || c.record >= recAction {
 				cs = cs[:i+1]
 				break
 			}
@@ -392,18 +407,27 @@ func (r *Renderer) compile(p *plan, typ acct.Type, withRes bool) {
 			switch c.record {
 			case recNone, recConst:
 			case recAction:
-				o.value = actions[typ].ecs
+				o.value = says.Action
 			case recCIMAction:
-				o.value = actions[typ].cim
+				o.value = says.CIM
 			case recOutcome:
-				o.value = typ.Outcome()
-			default:
-				o.kind = opRecord
+				o.value = says.Outcome
+			case recCategory:
+				o.values = says.Category
+			case recTypes:
+				o.values = says.Types
+			case recDataset:
+				o.value = dataset(says.Stream)
 			}
-			if o.value != "" {
+			switch {
+			case o.values != nil:
+				o.kind = opConst
+			case o.value != "":
 				o.kind = opConst
 				_, err := strconv.Atoi(o.value)
 				o.number = err == nil
+			case o.record != recNone:
+				o.kind = opRecord
 			}
 			emit(o)
 		}
@@ -514,8 +538,15 @@ func (p *plan) finish() {
 		switch {
 		case o.number:
 			text = append(text, o.value...)
-		case o.conv == List:
-			text = append(appendString(append(text, '['), o.value), ']')
+		case o.values != nil:
+			text = append(text, '[')
+			for i, v := range o.values {
+				if i > 0 {
+					text = append(text, ',')
+				}
+				text = appendString(text, v)
+			}
+			text = append(text, ']')
 		default:
 			text = appendString(text, o.value)
 		}
@@ -554,7 +585,7 @@ func (p *plan) compileEdits(n int) {
 				end++
 			}
 		case opConst:
-			if o.alone && o.conv != List {
+			if o.alone && o.values == nil {
 				consts = append(consts, o.constant())
 				i++
 				continue
@@ -654,7 +685,11 @@ func (p *plan) newEdit(o *op) edit {
 	e := edit{opKind: o.kind, conv: o.conv, record: o.record, skip: o.skip, own: o.own, number: o.number, src: int32(o.src), name: o.name}
 	if o.kind == opConst {
 		e.src = int32(len(p.texts))
-		p.texts = append(p.texts, strs(o.value))
+		list := o.values
+		if list == nil {
+			list = []string{o.value}
+		}
+		p.texts = append(p.texts, strs(list))
 	}
 	return e
 }
@@ -669,7 +704,7 @@ func (o *op) constant() acct.Attr {
 }
 
 // strs makes strings that may be shared.
-func strs(list ...string) []*string {
+func strs(list []string) []*string {
 	out := make([]*string, len(list))
 	for i := range list {
 		out[i] = &list[i]
@@ -683,7 +718,9 @@ func ownField(s recordSource, name string) bool {
 	switch s {
 	case recTime:
 		return name != "email.delivery_timestamp"
-	case recObserved, recEventName, recSeverityText, recSeverityNumber, recBody, recTraceID, recSpanID:
+	case recEventName:
+		return name != "signature_id"
+	case recObserved, recSeverityText, recSeverityNumber, recBody, recTraceID, recSpanID:
 		return true
 	}
 	return false

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/privacy"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
 // cursor is one record being rendered.
@@ -95,6 +97,13 @@ func (c *cursor) convert(conv Conv, src int, out *value) bool {
 			out.str = s[7:]
 		}
 		return true
+	case Dataset:
+		s := r.sourceText(src)
+		if s == "" {
+			return false
+		}
+		out.str = dataset(s)
+		return true
 	case MailDate:
 		ns, ok := mailDate(r.sourceText(src))
 		out.kind, out.num = isDate, ns
@@ -174,8 +183,14 @@ func (c *cursor) ofRecord(source recordSource, conv Conv, out *value) bool {
 		out.str = c.lr.SeverityText()
 		return out.str != ""
 	case recSeverityNumber:
+		if conv == Grade {
+			out.str = grade(c.lr.SeverityNumber())
+			return out.str != ""
+		}
 		out.kind, out.num = isInt, int64(c.lr.SeverityNumber())
 		return out.num != 0
+	case recAction, recCIMAction:
+		out.str = strings.TrimPrefix(c.lr.EventName(), semconv.PMTAPrefix)
 	case recBody:
 		return c.body(conv, out)
 	case recTraceID:
@@ -456,6 +471,12 @@ func (c *cursor) cut(o *edit, slab *logslab.Slab) (done, ok bool) {
 		s = hostOf(*t)
 	case IP:
 		s = c.r.knownIP(*t)
+	case Dataset:
+		if d := knownDataset(*t); d != nil {
+			c.r.out.Text(c.slot(o), o.name, d)
+			return true, true
+		}
+		return false, false
 	default:
 		return false, false
 	}
@@ -600,6 +621,21 @@ func (r *Renderer) keepInt(n int64) string {
 	return r.kept(from)
 }
 
+// grade is CIM's word for a severity.
+func grade(n plog.SeverityNumber) string {
+	switch {
+	case n >= plog.SeverityNumberFatal:
+		return "critical"
+	case n >= plog.SeverityNumberError:
+		return "high"
+	case n >= plog.SeverityNumberWarn:
+		return "medium"
+	case n > plog.SeverityNumberUnspecified:
+		return "informational"
+	}
+	return ""
+}
+
 func unbracket(s string, left, right byte) string {
 	if n := len(s); n >= 2 && s[0] == left && s[n-1] == right {
 		return s[1 : n-1]
@@ -669,9 +705,12 @@ const (
 	bad
 )
 
-// isRedacted tells an address with a local part that is a hash: 16 (siphash)
-// or 64 (HMAC-SHA256) hex digits.
+// isRedacted tells an address with a local part that is a hash, 16 (siphash)
+// or 64 (HMAC-SHA256) hex digits, or that PowerMTA or the agent has taken out.
 func isRedacted(addr string) bool {
+	if strings.HasPrefix(addr, privacy.DefaultRedaction+"@") {
+		return true
+	}
 	for _, n := range [...]int{16, 64} {
 		if len(addr) > n && addr[n] == '@' {
 			for i := range n {

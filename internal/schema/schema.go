@@ -12,9 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
-	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
 //go:generate go run ./gen ../../docs/schema.md
@@ -132,6 +130,9 @@ func (r *Renderer) Render(slab *logslab.Slab, lr plog.LogRecord) {
 	c := cursor{r: r, lr: lr}
 	c.edit(p, slab)
 	r.out.End(lr.Attributes(), p.consts)
+	if p.route != nil {
+		slab.AppendShared(lr.Attributes(), p.route)
+	}
 }
 
 // RenderResource adds to a resource, of which the records are rendered in
@@ -168,6 +169,9 @@ func (r *Renderer) RenderBody(slab *logslab.Slab, resource pcommon.Resource, sco
 	c.edit(p, slab)
 	slab.Cut(lr.Attributes(), &r.attrs, p.routing)
 	r.out.End(lr.Body().SetEmptyMap(), p.consts)
+	if p.route != nil {
+		slab.AppendShared(lr.Attributes(), p.route)
+	}
 }
 
 // Misses returns how many records had a sequence of attribute names that was
@@ -175,34 +179,6 @@ func (r *Renderer) RenderBody(slab *logslab.Slab, resource pcommon.Resource, sco
 func (r *Renderer) Misses() int { return r.misses }
 
 var noAttributes = pcommon.NewMap()
-
-// typeOf tells the record type by event name, else by attribute.
-func typeOf(lr plog.LogRecord, attrs *logslab.View) acct.Type {
-	switch lr.EventName() {
-	case semconv.EventDelivery:
-		return acct.TypeDelivery
-	case semconv.EventBounce:
-		return acct.TypeBounce
-	case semconv.EventTransient:
-		return acct.TypeTransient
-	case semconv.EventTransientQueue:
-		return acct.TypeTransientQueue
-	case semconv.EventReceipt:
-		return acct.TypeReceipt
-	case semconv.EventFeedback:
-		return acct.TypeFeedback
-	case semconv.EventRemoteBounce:
-		return acct.TypeRemoteBounce
-	case semconv.EventRemoteStatus:
-		return acct.TypeRemoteStatus
-	}
-	for i := range attrs.Len() {
-		if attrs.Key(i) == semconv.PMTARecordType {
-			return acct.ParseType(attrs.Str(i))
-		}
-	}
-	return acct.TypeUnknown
-}
 
 // Release forgets the last record, whose memory would otherwise stay in use.
 // The Renderer can be used again.

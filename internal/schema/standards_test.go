@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,50 +95,112 @@ func richRecords(t testing.TB) plog.Logs {
 }
 
 func TestDocumentsAgreeWithECS(t *testing.T) {
-	official := ecsFields(t)
-	types := FieldTypes(Options{Schema: ECS})
 	r := NewRenderer(Options{Schema: ECS})
 	seen := map[string]bool{}
-	eachRecord(richRecords(t), func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
-		doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
-		for _, name := range []string{"@timestamp", "event.kind", "event.category", "event.type", "event.action", "event.outcome", "event.dataset", "event.module", "event.id", "ecs.version"} {
-			require.Contains(t, doc, name)
-		}
-		for name, v := range doc {
-			seen[name] = true
-			if name == "site" || name == "team" || strings.HasPrefix(name, "labels.") {
-				continue // the user's own
+	records := 0
+	for _, ld := range []plog.Logs{richRecords(t), otherRecords(t)} {
+		eachRecord(ld, func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+			doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
+			agreesWithECS(t, lr, doc)
+			for name := range doc {
+				seen[name] = true
 			}
-			typ := types[name]
-			if isCustom(name) {
-				require.NotEmpty(t, typ, name)
-			} else {
-				f, ok := official[name]
-				require.True(t, ok, "%s is no ECS field", name)
-				require.Equal(t, f.typ, typ, name)
-				_, isArray := v.([]any)
-				require.Equal(t, f.array, isArray, name)
-			}
-			values, ok := v.([]any)
-			if !ok {
-				values = []any{v}
-			}
-			for _, v := range values {
-				requireType(t, name, typ, v)
-				if s, ok := v.(string); ok && strings.HasSuffix(name, "address") {
-					require.NotContains(t, s, "<", name)
-				}
-			}
-			for i, v := range values {
-				require.NotContains(t, values[:i], v, name)
-			}
-		}
-		if v, ok := lr.Attributes().Get(semconv.PMTAQueueDuration); ok {
-			require.Equal(t, json.Number(time.Duration(v.Double()*1e9).String()), json.Number(durationOf(t, doc["event.duration"])))
-		}
-	})
-	for _, name := range []string{"related.ip", "related.hosts", "related.user", "event.duration", "event.start", "error.message", "destination.ip", "source.ip"} {
+			records++
+		})
+	}
+	require.Greater(t, records, 900)
+	for _, name := range []string{"related.ip", "related.hosts", "related.user", "event.duration", "event.start", "error.message", "destination.ip", "source.ip",
+		"client.ip", "client.port", "file.path", "process.command_line", "url.full", "url.path", "dns.question.name", "tls.version"} {
 		require.True(t, seen[name], name)
+	}
+}
+
+var (
+	ecsOnce    = sync.OnceValue(func() map[string]ecsField { return ecsFields(new(testing.T)) })
+	typesOnce  = sync.OnceValue(func() map[string]string { return FieldTypes(Options{Schema: ECS}) })
+	eventOnce  = sync.OnceValue(func() map[string]map[string][]string { return eventValues(new(testing.T)) })
+	everywhere = []string{"@timestamp", "event.kind", "event.category", "event.type", "event.action", "event.outcome", "event.dataset", "event.module", "event.id", "ecs.version"}
+)
+
+// agreesWithECS checks names, types and shapes of all fields of a document, and
+// the values of those that have a fixed set of them.
+func agreesWithECS(t *testing.T, lr plog.LogRecord, doc map[string]any) {
+	official := ecsOnce()
+	for _, name := range everywhere {
+		require.Contains(t, doc, name, lr.EventName())
+	}
+	for name, v := range doc {
+		if name == "site" || name == "team" || strings.HasPrefix(name, "labels.") {
+			continue // the user's own
+		}
+		typ := typesOnce()[name]
+		if isCustom(name) {
+			require.NotEmpty(t, typ, name)
+		} else {
+			f, ok := official[name]
+			require.True(t, ok, "%s is no ECS field", name)
+			require.Equal(t, f.typ, typ, name)
+			_, isArray := v.([]any)
+			require.Equal(t, f.array, isArray, name)
+		}
+		values, ok := v.([]any)
+		if !ok {
+			values = []any{v}
+		}
+		for _, v := range values {
+			requireType(t, name, typ, v)
+			if s, ok := v.(string); ok && strings.HasSuffix(name, "address") {
+				require.NotContains(t, s, "<", name)
+			}
+			if allowed := eventOnce()[name]; allowed != nil {
+				require.Contains(t, allowed, v, name)
+			}
+		}
+		for i, v := range values {
+			require.NotContains(t, values[:i], v, name)
+		}
+	}
+	if v, ok := lr.Attributes().Get(semconv.PMTAQueueDuration); ok {
+		require.Equal(t, json.Number(time.Duration(v.Double()*1e9).String()), json.Number(durationOf(t, doc["event.duration"])))
+	}
+	if v, ok := lr.Attributes().Get(semconv.PMTAStream); ok {
+		require.Equal(t, "pmta."+v.Str(), doc["event.dataset"])
+	}
+}
+
+// eventValues returns the values that ECS allows, by field, each with the event
+// types that it expects with it.
+func eventValues(t testing.TB) map[string]map[string][]string {
+	m := map[string]map[string][]string{}
+	for _, l := range list(t, "testdata/ecs-"+ECSVersion+"-event.csv") {
+		if m[l[0]] == nil {
+			m[l[0]] = map[string][]string{}
+		}
+		m[l[0]][l[1]] = strings.Fields(l[2])
+	}
+	return m
+}
+
+// Every event says what it is by values that ECS knows, and each type is one
+// that ECS expects in one of the categories. "error" may stand anywhere: ECS
+// describes it for events of every category.
+func TestEventsAgreeWithECS(t *testing.T) {
+	values := eventValues(t)
+	for _, e := range Events() {
+		require.NotEmpty(t, e.Category, e.Name)
+		require.NotEmpty(t, e.Types, e.Name)
+		require.Contains(t, values["event.outcome"], e.Outcome, e.Name)
+		expected := []string{"error"}
+		for _, c := range e.Category {
+			require.Contains(t, values["event.category"], c, e.Name)
+			expected = append(expected, values["event.category"][c]...)
+		}
+		for _, typ := range e.Types {
+			require.Contains(t, values["event.type"], typ, e.Name)
+			require.Contains(t, expected, typ, e.Name)
+		}
+		require.Contains(t, []string{semconv.StreamAcct, semconv.StreamDiag, semconv.StreamPanic}, e.Stream, e.Name)
+		require.Equal(t, e.Mail, e.Stream == semconv.StreamAcct, e.Name)
 	}
 }
 
@@ -179,9 +242,9 @@ type cimField struct {
 	number      bool
 }
 
-func cimFields(t testing.TB) map[string]cimField {
+func cimFields(t testing.TB, model string) map[string]cimField {
 	m := map[string]cimField{}
-	for _, l := range list(t, "testdata/cim-email.csv") {
+	for _, l := range list(t, "testdata/cim-"+model+".csv") {
 		f := cimField{requirement: l[2]}
 		for _, v := range strings.Fields(l[3]) {
 			if v == "number" {
@@ -201,15 +264,18 @@ func cimFields(t testing.TB) map[string]cimField {
 var beyondEmail = []string{"time", "host", "src_ip", "dest_ip"}
 
 func TestTableAgreesWithCIM(t *testing.T) {
-	model := cimFields(t)
+	model, alerts := cimFields(t, "email"), cimFields(t, "alerts")
 	given := map[string]bool{}
 	for i := range rows {
 		for _, f := range rows[i].Splunk {
 			given[f.Name] = true
-			if strings.HasPrefix(f.Name, "pmta_") || slices.Contains(beyondEmail, f.Name) {
-				continue
+			switch {
+			case strings.HasPrefix(f.Name, "pmta_") || slices.Contains(beyondEmail, f.Name) || slices.Contains(beyondAlerts, f.Name):
+			case f.When != 0 && f.When&onMail == 0:
+				require.Contains(t, alerts, f.Name)
+			default:
+				require.Contains(t, model, f.Name)
 			}
-			require.Contains(t, model, f.Name)
 		}
 	}
 	for name, f := range model {
@@ -220,12 +286,12 @@ func TestTableAgreesWithCIM(t *testing.T) {
 }
 
 func TestDocumentsAgreeWithCIM(t *testing.T) {
-	model := cimFields(t)
+	model := cimFields(t, "email")
 	for _, dsn := range []bool{false, true} {
 		r := NewRenderer(Options{Schema: SplunkCIM, DSNStatus: dsn})
 		eachRecord(richRecords(t), func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
 			doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
-			typ := typeOf(lr, &r.attrs)
+			typ := events[eventOf(lr, &r.attrs)].Type
 			for name, f := range model {
 				v, ok := doc[name]
 				if !ok {
@@ -271,6 +337,74 @@ func TestDocumentsAgreeWithCIM(t *testing.T) {
 	}
 }
 
+// beyondAlerts are fields that other data models have, for what the data model
+// Alerts has no place for.
+var beyondAlerts = []string{"time", "host", "action", "vendor_product", "process", "protocol", "src_ip", "src_port", "dest_ip", "dest_port", "duration",
+	"url", "uri_path", "http_method", "status", "query", "record_type", "site"}
+
+// What is no mail has no field of the data model Email that no other model has,
+// and all that the data model Alerts asks for, but for a user.
+func TestLogDocumentsAgreeWithCIM(t *testing.T) {
+	model := cimFields(t, "alerts")
+	r := NewRenderer(Options{Schema: SplunkCIM})
+	var slab logslab.Slab
+	seen := map[string]bool{}
+	eachRecord(otherRecords(t), func(_ pcommon.Resource, scope pcommon.InstrumentationScope, lr plog.LogRecord) {
+		doc := object(t, r.AppendJSON(nil, testResource(), scope, lr))
+		for name := range doc {
+			require.NotContains(t, name, ".")
+			if !strings.HasPrefix(name, "pmta_") && !slices.Contains(beyondAlerts, name) {
+				require.Contains(t, model, name, lr.EventName())
+			}
+		}
+		for name, f := range model {
+			v, ok := doc[name]
+			if f.requirement == "required" && name != "user" && (name != "description" || lr.Body().Str() != "") {
+				require.True(t, ok, "%s has no %s", lr.EventName(), name)
+			}
+			if ok && len(f.values) > 0 {
+				require.Contains(t, f.values, v, name)
+				seen[name+" "+v.(string)] = true
+			}
+		}
+		// Its sourcetype is told to the exporter, in place and with a body,
+		// unless somebody has done so.
+		for _, own := range []bool{false, true} {
+			want := "pmta:log"
+			if own {
+				want = "mine"
+			}
+			for _, render := range []func(plog.LogRecord){
+				func(lr plog.LogRecord) { r.Render(&slab, lr) },
+				func(lr plog.LogRecord) { r.RenderBody(&slab, testResource(), scope, lr) },
+			} {
+				cp := plog.NewLogRecord()
+				lr.CopyTo(cp)
+				if own {
+					cp.Attributes().PutStr("com.splunk.sourcetype", "mine")
+				}
+				render(cp)
+				v, ok := cp.Attributes().Get("com.splunk.sourcetype")
+				require.True(t, ok)
+				require.Equal(t, want, v.Str())
+			}
+		}
+	})
+	for _, severity := range []string{"critical", "high", "medium", "informational"} {
+		require.True(t, seen["severity "+severity], severity)
+	}
+	// Mail has the sourcetype of the exporter's configuration, ECS none.
+	lr := plog.NewLogRecord()
+	lr.SetEventName(semconv.EventDelivery)
+	r.Render(&slab, lr)
+	_, ok := lr.Attributes().Get("com.splunk.sourcetype")
+	require.False(t, ok)
+	lr.SetEventName(semconv.EventLog)
+	NewRenderer(Options{Schema: ECS}).Render(&slab, lr)
+	_, ok = lr.Attributes().Get("com.splunk.sourcetype")
+	require.False(t, ok)
+}
+
 // Attributes rendered in place, and bodies, have what documents have: with
 // room in the record or without, with values of their own or shared ones.
 func TestRenderAgreesWithJSON(t *testing.T) {
@@ -285,10 +419,11 @@ func TestRenderAgreesWithJSON(t *testing.T) {
 
 func renderAgreesWithJSON(t *testing.T, s Schema, room int, apart bool) {
 	ld := richRecords(t)
+	otherRecords(t).ResourceLogs().MoveAndAppendTo(ld.ResourceLogs())
 	r := NewRenderer(Options{Schema: s})
 	r.out.Apart(apart)
 	slab := logslab.Slab{HintAttrs: 1000}
-	elsewhere := []string{"@timestamp", "event.end", "event.created", "time", "log.level", "message", "message_info",
+	elsewhere := []string{"description", "severity", "dest", "src", "@timestamp", "event.end", "event.created", "time", "log.level", "message", "message_info",
 		"pmta_event_name", "pmta_severity", "pmta_service_name", "pmta_service_version", "pmta_instance", "host", "pmta_tenant", "site",
 		"service.name", "service.version", "service.node.name", "host.name", "observer.hostname", "observer.version", "organization.id", "pmta.tenant"}
 	for i := range r.prog.once {
@@ -314,7 +449,13 @@ func renderAgreesWithJSON(t *testing.T, s Schema, room int, apart bool) {
 		got := plain(t, place.Attributes())
 		attrs = append(attrs, maps.Clone(got))
 		require.Equal(t, "mail", got["com.splunk.index"])
+		routing := map[string]any{"com.splunk.index": "mail"}
+		if v, ok := got["com.splunk.sourcetype"]; ok {
+			require.Equal(t, "pmta:log", v)
+			routing["com.splunk.sourcetype"] = v
+		}
 		delete(got, "com.splunk.index")
+		delete(got, "com.splunk.sourcetype")
 		for k, v := range got {
 			require.Equal(t, doc[k], v, k)
 		}
@@ -329,7 +470,7 @@ func renderAgreesWithJSON(t *testing.T, s Schema, room int, apart bool) {
 		require.Equal(t, plain(t, place.Attributes()), plain(t, again.Attributes()), "rendered twice")
 
 		r.RenderBody(&slab, testResource(), scope, body)
-		require.Equal(t, map[string]any{"com.splunk.index": "mail"}, body.Attributes().AsRaw())
+		require.Equal(t, routing, body.Attributes().AsRaw())
 		require.Equal(t, doc, plain(t, body.Body().Map()))
 		inPlace, bodies, docs = append(inPlace, place), append(bodies, body), append(docs, doc)
 	})

@@ -11,45 +11,6 @@ import (
 // tested against.
 const ECSVersion = "9.4.0"
 
-// Types is a set of record types.
-type Types uint16
-
-func typeSet(ts ...acct.Type) (s Types) {
-	for _, t := range ts {
-		s |= 1 << t
-	}
-	return s
-}
-
-var (
-	onD       = typeSet(acct.TypeDelivery)
-	onR       = typeSet(acct.TypeReceipt)
-	onF       = typeSet(acct.TypeFeedback)
-	onFailure = typeSet(acct.TypeBounce, acct.TypeTransient, acct.TypeTransientQueue, acct.TypeRemoteBounce)
-	onAttempt = typeSet(acct.TypeDelivery, acct.TypeBounce, acct.TypeTransient, acct.TypeTransientQueue)
-	notR      = ^onR
-	notF      = ^onF
-)
-
-// String lists the types as PowerMTA writes them, "" for all.
-func (s Types) String() string {
-	if s == 0 {
-		return ""
-	}
-	var in, out []string
-	for _, t := range acct.Types {
-		if s&(1<<t) != 0 {
-			in = append(in, t.String())
-		} else {
-			out = append(out, t.String())
-		}
-	}
-	if len(out) < len(in) {
-		return "not " + strings.Join(out, " ")
-	}
-	return strings.Join(in, " ")
-}
-
 // Conv is how a value changes on its way into a field.
 type Conv uint8
 
@@ -75,6 +36,8 @@ const (
 	NewText                 // text unless it repeats pmta.dsn.diag
 	Epoch                   // nanoseconds to seconds since the Unix epoch, milliseconds kept
 	Hex                     // trace or span id
+	Dataset                 // pmta. before it
+	Grade                   // severity number to CIM's severity
 )
 
 var convNotes = [...]string{
@@ -82,6 +45,7 @@ var convNotes = [...]string{
 	Host: "without `[]`, not `unknown`", IP: "if it is an address", Nanos: "s → ns", Millis: "s → ms", Date: "ns → date",
 	MailDate: "RFC 5322 → date", NotMailDate: "when it is no date", MinusOne: "− 1", Bare: "without `rfc822;`", AddHost: "one of a set", AddIP: "one of a set",
 	AddUser: "one of a set, unless redacted", NewText: "unless it repeats `pmta.dsn.diag`", Epoch: "ns → s", Hex: "",
+	Dataset: "`pmta.` before it", Grade: "number → word",
 }
 
 // String says what is done, for the documentation.
@@ -155,21 +119,25 @@ const (
 	recAction
 	recCIMAction
 	recOutcome
+	recCategory
+	recTypes
+	recDataset
 	recConst
 )
 
-func on(f Field, when Types) Field   { f.When = when; return f }
-func rank(n int, f Field) Field      { f.Rank = n; return f }
-func kw(name string, c Conv) Field   { return Field{Name: name, Type: "keyword", Conv: c} }
-func ipf(name string) Field          { return Field{Name: name, Type: "ip", Conv: IP} }
-func relIP() Field                   { return Field{Name: "related.ip", Type: "ip", Conv: AddIP} }
-func relHost() Field                 { return kw("related.hosts", AddHost) }
-func relUser() Field                 { return kw("related.user", AddUser) }
-func cim(name string, c Conv) Field  { return Field{Name: name, Conv: c} }
-func constant(name, v string) Field  { return Field{Name: name, Type: "keyword", Value: v} }
-func constList(name, v string) Field { return Field{Name: name, Type: "keyword", Value: v, Conv: List} }
-func once(f Field) Field             { f.Once = true; return f }
-func fs(f ...Field) []Field          { return f }
+func on(f Field, when Types) Field  { f.When = when; return f }
+func rank(n int, f Field) Field     { f.Rank = n; return f }
+func kw(name string, c Conv) Field  { return Field{Name: name, Type: "keyword", Conv: c} }
+func ipf(name string) Field         { return Field{Name: name, Type: "ip", Conv: IP} }
+func relIP() Field                  { return Field{Name: "related.ip", Type: "ip", Conv: AddIP} }
+func relHost() Field                { return kw("related.hosts", AddHost) }
+func relUser() Field                { return kw("related.user", AddUser) }
+func cim(name string, c Conv) Field { return Field{Name: name, Conv: c} }
+func constant(name, v string) Field { return Field{Name: name, Type: "keyword", Value: v} }
+func kwList(name string) Field      { return Field{Name: name, Type: "keyword", Conv: List} }
+func long(name string) Field        { return Field{Name: name, Type: "long"} }
+func once(f Field) Field            { f.Once = true; return f }
+func fs(f ...Field) []Field         { return f }
 
 var none = []Field{}
 
@@ -187,29 +155,36 @@ var rows = []Row{
 		Splunk: fs(cim("time", Epoch))},
 	{Attr: "(observed time)", From: OfRecord, record: recObserved, Kind: acct.KindInt, Type: "date_nanos", OTel: "observed_timestamp",
 		ECS: fs(Field{Name: "event.created", Type: "date", Conv: Date}), Splunk: none},
-	{Attr: "(event name)", From: OfRecord, record: recEventName, Type: "keyword", OTel: "event.name", ECS: none, Splunk: fs(cim("pmta_event_name", Same))},
+	{Attr: "(event name)", From: OfRecord, record: recEventName, Type: "keyword", OTel: "event.name", ECS: none,
+		Splunk: fs(cim("pmta_event_name", Same), on(rank(3, cim("signature_id", Same)), onLog))},
 	{Attr: "(severity text)", From: OfRecord, record: recSeverityText, Type: "keyword", OTel: "severity_text",
 		ECS: fs(kw("log.level", Same)), Splunk: fs(cim("pmta_severity", Same))},
-	{Attr: "(severity number)", From: OfRecord, record: recSeverityNumber, Kind: acct.KindInt, Type: "long", OTel: "severity_number", ECS: none, Splunk: none},
+	{Attr: "(severity number)", From: OfRecord, record: recSeverityNumber, Kind: acct.KindInt, Type: "long", OTel: "severity_number", ECS: none,
+		Splunk: fs(on(cim("severity", Grade), onLog))},
 	{Attr: "(body)", From: OfRecord, record: recBody, Type: "match_only_text", OTel: "body",
-		ECS: fs(Field{Name: "message", Type: "match_only_text"}), Splunk: fs(cim("message_info", Same))},
+		ECS: fs(Field{Name: "message", Type: "match_only_text"}), Splunk: fs(on(cim("message_info", Same), onMail), on(cim("description", Same), onLog))},
 	{Attr: "(trace id)", From: OfRecord, record: recTraceID, Type: "keyword", OTel: "trace_id", ECS: fs(kw("trace.id", Hex)), Splunk: none},
 	{Attr: "(span id)", From: OfRecord, record: recSpanID, Type: "keyword", OTel: "span_id", ECS: fs(kw("span.id", Hex)), Splunk: none},
-	{Attr: "(record type)", From: OfRecord, record: recAction, OTel: "-", ECS: fs(kw("event.action", Same)), Splunk: none},
-	{Attr: "(record type, CIM)", From: OfRecord, record: recCIMAction, OTel: "-", ECS: none, Splunk: fs(cim("action", Same))},
-	{Attr: "(outcome)", From: OfRecord, record: recOutcome, OTel: "-", ECS: fs(rank(2, kw("event.outcome", Same))), Splunk: fs(rank(2, cim("recipient_status", Same)))},
+	{Attr: "(action)", From: OfRecord, record: recAction, OTel: "-", ECS: fs(kw("event.action", Same)), Splunk: fs(on(cim("signature", Same), onLog))},
+	{Attr: "(action, CIM)", From: OfRecord, record: recCIMAction, OTel: "-", ECS: none, Splunk: fs(cim("action", Same))},
+	{Attr: "(outcome)", From: OfRecord, record: recOutcome, OTel: "-", ECS: fs(rank(2, kw("event.outcome", Same))),
+		Splunk: fs(on(rank(2, cim("recipient_status", Same)), onMail), on(rank(2, cim("pmta_outcome", Same)), onLog))},
+	{Attr: "(category)", From: OfRecord, record: recCategory, OTel: "-", ECS: fs(kwList("event.category")), Splunk: none},
+	{Attr: "(type)", From: OfRecord, record: recTypes, OTel: "-", ECS: fs(kwList("event.type")), Splunk: none},
+	{Attr: "(stream)", From: OfRecord, record: recDataset, OTel: "-", ECS: fs(rank(2, kw("event.dataset", Same))), Splunk: none},
 	{Attr: "(constant)", From: OfRecord, record: recConst, OTel: "-",
-		ECS: fs(constant("event.kind", "event"), constList("event.category", "email"), constList("event.type", "info"),
-			constant("event.dataset", "pmta.acct"), constant("event.module", "pmta"), once(constant("ecs.version", ECSVersion)),
+		ECS: fs(constant("event.kind", "event"), constant("event.module", "pmta"), once(constant("ecs.version", ECSVersion)),
 			once(constant("observer.vendor", "Port25")), once(constant("observer.product", "PowerMTA")), once(constant("observer.type", "mta")),
 			on(constant("network.direction", "outbound"), onAttempt), on(constant("network.direction", "inbound"), onR)),
-		Splunk: fs(cim2("vendor_product", "Port25 PowerMTA"), cim2("process", "pmtad"), cim2("protocol", "smtp"))},
+		Splunk: fs(cim2("vendor_product", "Port25 PowerMTA"), cim2("process", "pmtad"), on(cim2("protocol", "smtp"), onMail),
+			on(cim2("app", "pmta"), onLog), on(cim2("type", "event"), onLog))},
 
 	// Identity.
-	{Attr: semconv.LogRecordUID, Type: "keyword", ECS: fs(kw("event.id", Same)), Splunk: fs(cim("pmta_record_uid", Same))},
+	{Attr: semconv.LogRecordUID, Type: "keyword", ECS: fs(kw("event.id", Same)), Splunk: fs(cim("pmta_record_uid", Same), on(cim("id", Same), onLog))},
+	{Attr: semconv.PMTAStream, Type: "keyword", ECS: fs(rank(1, kw("event.dataset", Dataset)), kw("pmta.stream", Same))},
 	str(semconv.PMTARecordType),
 	num(semconv.PMTARecordUnknownType, "boolean", acct.KindBool),
-	{Attr: semconv.PMTAOutcome, Type: "keyword", ECS: fs(rank(1, kw("event.outcome", Same))), Splunk: fs(cim("pmta_outcome", Same))},
+	{Attr: semconv.PMTAOutcome, Type: "keyword", ECS: fs(rank(1, kw("event.outcome", Same))), Splunk: fs(rank(1, cim("pmta_outcome", Same)))},
 	num(semconv.PMTASanitized, "boolean", acct.KindBool),
 	{Attr: semconv.LogRecordOriginal, Type: "match_only_text", ECS: fs(Field{Name: "event.original", Type: "keyword"}), Splunk: fs(cim("pmta_original", Same))},
 	{Attr: semconv.LogFileName, Type: "keyword", ECS: fs(kw("pmta.file.name", Same)), Splunk: fs(cim("pmta_file_name", Same))},
@@ -227,14 +202,14 @@ var rows = []Row{
 
 	// Envelope.
 	{Attr: semconv.SMTPMailFrom, Type: "keyword", ECS: fs(kw("email.sender.address", Address), relUser()),
-		Splunk: fs(cim("src_user", Address), cim("return_addr", Address))},
+		Splunk: fs(on(cim("src_user", Address), onMail), on(cim("return_addr", Address), onMail), on(cim("pmta_mail_from", Address), onLog))},
 	{Attr: semconv.SMTPRcptTo, Type: "keyword", ECS: fs(kw("email.to.address", Addresses), relUser()),
-		Splunk: fs(cim("recipient", Address), Field{Name: "recipient_count", Value: "1"})},
+		Splunk: fs(on(cim("recipient", Address), onMail), on(Field{Name: "recipient_count", Value: "1"}, onMail), on(cim("pmta_rcpt_to", Address), onLog))},
 	{Attr: semconv.PMTAOrigDomain, Type: "keyword", Splunk: fs(cim("src_user_domain", Same))},
 	str(semconv.PMTAOrigDomainUnicode),
 	str(semconv.PMTAOrigBase),
 	str(semconv.PMTAOrigForm),
-	{Attr: semconv.PMTARcptDomain, Type: "keyword", ECS: fs(kw("destination.domain", Same), kw("pmta.rcpt.domain", Same)), Splunk: fs(cim("recipient_domain", Same))},
+	{Attr: semconv.PMTARcptDomain, Type: "keyword", ECS: fs(kw("destination.domain", Same), kw("pmta.rcpt.domain", Same)), Splunk: fs(on(cim("recipient_domain", Same), onMail), on(cim("pmta_rcpt_domain", Same), onLog))},
 	str(semconv.PMTARcptDomainUnicode),
 	{Attr: semconv.PMTAOrcpt, Type: "keyword", ECS: fs(kw("pmta.orcpt", Bare)), Splunk: fs(cim("orig_recipient", Bare))},
 	{Attr: semconv.PMTAEnvelopeID, Type: "keyword", ECS: fs(kw("email.local_id", Same)), Splunk: fs(cim("internal_message_id", Same))},
@@ -246,19 +221,21 @@ var rows = []Row{
 	// Reply.
 	{Attr: semconv.PMTADSNAction, Type: "keyword", Splunk: fs(rank(1, cim("recipient_status", Same)))},
 	{Attr: semconv.SMTPEnhancedStatus, Type: "keyword", ECS: fs(rank(1, kw("event.code", Same)), kw("smtp.enhanced_status", Same)),
-		Splunk: fs(rank(2, cim("status_code", Same)), cim("pmta_enhanced_status", Same))},
+		Splunk: fs(on(rank(2, cim("status_code", Same)), onMail), cim("pmta_enhanced_status", Same))},
 	{Attr: semconv.PMTADSNStatusText, Type: "keyword", ECS: fs(rank(1, kw("event.reason", Same)))},
-	{Attr: semconv.PMTADSNDiag, Type: "match_only_text", ECS: fs(rank(1, Field{Name: "message", Type: "match_only_text"}),
-		on(rank(2, Field{Name: "error.message", Type: "match_only_text"}), onFailure)),
-		Splunk: fs(rank(1, cim("message_info", Same)))},
+	{Attr: semconv.PMTAReason, Type: "match_only_text", ECS: fs(rank(0, kw("event.reason", Same)), Field{Name: "pmta.reason", Type: "match_only_text"},
+		on(rank(3, Field{Name: "error.message", Type: "match_only_text"}), onFailure))},
+	{Attr: semconv.PMTADSNDiag, Type: "match_only_text", ECS: fs(on(rank(1, Field{Name: "message", Type: "match_only_text"}), onMail),
+		on(Field{Name: "pmta.dsn.diag", Type: "match_only_text"}, onLog), on(rank(2, Field{Name: "error.message", Type: "match_only_text"}), onFailure)),
+		Splunk: fs(on(rank(1, cim("message_info", Same)), onMail), on(cim("pmta_dsn_diag", Same), onLog))},
 	str(semconv.PMTADSNDiagType),
 	{Attr: semconv.PMTADSNPMTAAction, Type: "keyword", ECS: fs(rank(2, kw("event.reason", Same)), kw("pmta.dsn.pmta_action", Same))},
 	{Attr: semconv.PMTADSNMTAIP, Type: "ip", ECS: fs(ipf("pmta.dsn.mta_ip"), relIP())},
 	{Attr: semconv.SMTPResponseCode, Type: "long", Kind: acct.KindInt,
 		ECS:    fs(on(kw("error.code", Text), onFailure), Field{Name: "smtp.response.code", Type: "long"}),
-		Splunk: fs(rank(1, cim("status_code", Same)), cim("pmta_response_code", Same))},
+		Splunk: fs(on(rank(1, cim("status_code", Same)), onMail), cim("pmta_response_code", Same))},
 	{Attr: semconv.SMTPResponseEnhancedStatus, Type: "keyword", ECS: fs(rank(2, kw("event.code", Same)), kw("smtp.response.enhanced_status", Same)),
-		Splunk: fs(rank(3, cim("status_code", Same)), cim("pmta_response_enhanced_status", Same))},
+		Splunk: fs(on(rank(3, cim("status_code", Same)), onMail), cim("pmta_response_enhanced_status", Same))},
 	{Attr: semconv.SMTPResponseText, Type: "match_only_text",
 		ECS:    fs(on(rank(1, Field{Name: "error.message", Type: "match_only_text"}), onFailure)),
 		Splunk: none},
@@ -268,7 +245,7 @@ var rows = []Row{
 	{Attr: "pmta.response.template_id", Type: "keyword", Splunk: fs(rank(2, cim("signature_id", Same)), cim("pmta_template_id", Same))},
 
 	// Classification.
-	{Attr: "error.type", Type: "keyword", ECS: fs(kw("error.type", Same)), Splunk: fs(rank(2, cim("signature", Same)))},
+	{Attr: "error.type", Type: "keyword", ECS: fs(kw("error.type", Same)), Splunk: fs(on(rank(2, cim("signature", Same)), onMail), on(cim("pmta_error_type", Same), onLog))},
 	{Attr: "smtp.bounce.category", Type: "keyword", Splunk: fs(rank(1, on(cim("signature", Same), notF)), cim("pmta_category", Same))},
 	bounce("group"), bounce("type"), bounce("owner"),
 	{Attr: "smtp.bounce.retryable", Type: "boolean", Kind: acct.KindBool, Splunk: fs(cim("pmta_category_retryable", Same))},
@@ -289,19 +266,27 @@ var rows = []Row{
 	str(semconv.PMTARepairMatch),
 	str(semconv.PMTARedactionKeyID),
 
-	// Peers.
+	// Peers. A record of the system log that names a client is of a connection
+	// to PowerMTA; its local address is where the client went.
 	{Attr: semconv.ServerAddress, Type: "keyword", ECS: fs(kw("destination.address", Host), relHost()), Splunk: fs(rank(1, on(cim("dest", Host), notR)))},
-	{Attr: semconv.NetworkPeerAddress, Type: "ip", ECS: fs(on(ipf("destination.ip"), notR), relIP()),
-		Splunk: fs(rank(2, on(cim("dest", IP), notR)), on(cim("dest_ip", IP), notR))},
-	{Attr: semconv.PMTASourceIP, Type: "ip", ECS: fs(rank(1, on(ipf("source.ip"), notR)), relIP()),
-		Splunk: fs(rank(1, on(cim("src", IP), notR)), rank(1, on(cim("src_ip", IP), notR)))},
+	{Attr: semconv.NetworkPeerAddress, Type: "ip", ECS: fs(rank(1, on(ipf("destination.ip"), notR)), relIP()),
+		Splunk: fs(rank(2, on(cim("dest", IP), notR)), rank(1, on(cim("dest_ip", IP), notR)))},
+	{Attr: semconv.NetworkPeerPort, Type: "long", Kind: acct.KindInt, ECS: fs(rank(1, long("destination.port"))), Splunk: fs(rank(1, cim("dest_port", Same)))},
+	{Attr: semconv.PMTASourceIP, Type: "ip", ECS: fs(rank(2, on(ipf("source.ip"), notR)), relIP()),
+		Splunk: fs(rank(2, on(cim("src", IP), notR)), rank(2, on(cim("src_ip", IP), notR)))},
 	{Attr: semconv.NetworkLocalAddress, Type: "ip",
-		ECS: fs(rank(2, on(ipf("source.ip"), notR)), rank(2, on(ipf("destination.ip"), onR)), relIP()),
-		Splunk: fs(rank(2, on(cim("src", IP), notR)), rank(2, on(cim("src_ip", IP), notR)),
-			rank(2, on(cim("dest", IP), onR)), rank(2, on(cim("dest_ip", IP), onR)))},
-	{Attr: semconv.ClientAddress, Type: "ip", ECS: fs(rank(1, on(ipf("source.ip"), onR)), on(rank(1, ipf("client.ip")), notR), relIP()),
-		Splunk: fs(rank(1, on(cim("src", IP), onR)), rank(1, on(cim("src_ip", IP), onR)))},
-	{Attr: semconv.NetworkProtocolName, Type: "keyword", ECS: fs(kw("network.protocol", Same), constant("network.transport", "tcp")), Splunk: none},
+		ECS: fs(rank(3, on(ipf("source.ip"), notR)), rank(2, on(ipf("destination.ip"), onInbound)), relIP()),
+		Splunk: fs(rank(3, on(cim("src", IP), notR)), rank(3, on(cim("src_ip", IP), notR)),
+			rank(3, on(cim("dest", IP), onInbound)), rank(2, on(cim("dest_ip", IP), onInbound)))},
+	{Attr: semconv.NetworkLocalPort, Type: "long", Kind: acct.KindInt,
+		ECS:    fs(rank(2, long("source.port")), on(rank(2, long("destination.port")), onInbound)),
+		Splunk: fs(rank(2, cim("src_port", Same)), on(rank(2, cim("dest_port", Same)), onInbound))},
+	{Attr: semconv.ClientAddress, Type: "ip", ECS: fs(rank(1, on(ipf("source.ip"), onInbound)), on(rank(1, ipf("client.ip")), notR), relIP()),
+		Splunk: fs(rank(1, on(cim("src", IP), onInbound)), rank(1, on(cim("src_ip", IP), onInbound)))},
+	{Attr: semconv.ClientPort, Type: "long", Kind: acct.KindInt, ECS: fs(rank(1, on(long("source.port"), onInbound)), on(long("client.port"), notR)),
+		Splunk: fs(rank(1, cim("src_port", Same)))},
+	{Attr: semconv.NetworkProtocolName, Type: "keyword", ECS: fs(kw("network.protocol", Same), constant("network.transport", "tcp")),
+		Splunk: fs(on(cim("protocol", Same), onLog))},
 	str(semconv.PMTASourceType),
 	{Attr: semconv.PMTASourceMTA, Type: "keyword", ECS: fs(kw("pmta.source.mta", Host), relHost()), Splunk: fs(rank(1, cim("orig_src", Host)))},
 	{Attr: semconv.PMTASourceMTAIP, Type: "ip", ECS: fs(ipf("pmta.source.mta_ip"), relIP()), Splunk: fs(rank(3, cim("orig_src", IP)))},
@@ -331,8 +316,8 @@ var rows = []Row{
 	// Reports.
 	{Attr: semconv.PMTAFeedbackType, Type: "keyword", Splunk: fs(rank(1, on(cim("signature", Same), onF)), cim("pmta_feedback_type", Same))},
 	str(semconv.PMTAReportFormat),
-	{Attr: semconv.PMTAReportSourceIP, Type: "ip", ECS: fs(rank(3, on(ipf("source.ip"), notR)), ipf("pmta.report.source_ip"), relIP()),
-		Splunk: fs(rank(3, on(cim("src", IP), notR)), rank(3, on(cim("src_ip", IP), notR)), cim("pmta_report_source_ip", IP))},
+	{Attr: semconv.PMTAReportSourceIP, Type: "ip", ECS: fs(rank(4, on(ipf("source.ip"), notR)), ipf("pmta.report.source_ip"), relIP()),
+		Splunk: fs(rank(4, on(cim("src", IP), notR)), rank(4, on(cim("src_ip", IP), notR)), cim("pmta_report_source_ip", IP))},
 	str(semconv.PMTAReportedDomain),
 	str(semconv.PMTAReportedDomainTo),
 	str(semconv.PMTAReportedDomainFrom),
@@ -345,11 +330,71 @@ var rows = []Row{
 	{Attr: semconv.PMTAPrefix + "time_*", From: Family, Kind: acct.KindInt, Type: "long",
 		ECS: fs(Field{Name: "pmta.time_*", Type: "date_nanos", Conv: Date}), Splunk: fs(cim("pmta_time_*", Epoch))},
 
+	// The system log.
+	str(semconv.PMTAEventSource),
+	num(semconv.PMTAEventInitial, "boolean", acct.KindBool),
+	{Attr: semconv.PMTALogPattern, Type: "keyword", Splunk: fs(on(cim("signature_id", Same), onLog), cim("pmta_log_pattern", Same))},
+	num(semconv.PMTALogContinuation, "boolean", acct.KindBool),
+	str(semconv.PMTALogContinues),
+	num(semconv.PMTAConnection, "long", acct.KindInt),
+	{Attr: semconv.PMTAVersion, Type: "keyword", ECS: fs(kw("pmta.version", Same), kw("observer.version", Same))},
+	{Attr: semconv.PMTAConfigFile, Type: "keyword", ECS: fs(kw("pmta.config.file", Same), rank(2, kw("file.path", Same)))},
+	num(semconv.PMTAConfigLine, "long", acct.KindInt),
+	{Attr: semconv.PMTAAcctFilePath, Type: "keyword", ECS: fs(kw("pmta.acct_file.path", Same), rank(1, kw("file.path", Same)))},
+	str(semconv.PMTAAcctFileMovedTo),
+	num(semconv.PMTAAcctFileRecords, "long", acct.KindInt),
+	{Attr: semconv.PMTAPipeCommand, Type: "keyword", ECS: fs(kw("pmta.pipe.command", Same), Field{Name: "process.command_line", Type: "wildcard"})},
+	str(semconv.PMTAPipeOperation),
+	{Attr: semconv.PMTASpoolPath, Type: "keyword", ECS: fs(kw("pmta.spool.path", Same), rank(3, kw("file.path", Same)))},
+	{Attr: semconv.URLFull, Type: "wildcard", Splunk: fs(cim("url", Same))},
+	{Attr: semconv.URLPath, Type: "wildcard", Splunk: fs(cim("uri_path", Same))},
+	{Attr: semconv.HTTPRequestMethod, Type: "keyword", Splunk: fs(cim("http_method", Same))},
+	{Attr: semconv.HTTPResponseStatusCode, Type: "long", Kind: acct.KindInt, Splunk: fs(cim("status", Same))},
+	{Attr: semconv.DNSQuestionName, Type: "keyword", Splunk: fs(cim("query", Same))},
+	{Attr: semconv.DNSQuestionType, Type: "keyword", Splunk: fs(cim("record_type", Same))},
+	str(semconv.PMTABackoffPattern),
+
+	// Sessions.
+	str(semconv.SMTPCommand),
+	str(semconv.PMTASessionID),
+	{Attr: semconv.PMTASessionDirection, Type: "keyword", ECS: fs(kw("network.direction", Same), kw("pmta.session.direction", Same))},
+	str(semconv.PMTASessionOutcome),
+	{Attr: semconv.PMTASessionDuration, Type: "double", Kind: acct.KindDouble, ECS: fs(rank(1, Field{Name: "event.duration", Type: "long", Conv: Nanos})),
+		Splunk: fs(rank(1, cim("duration", Same)))},
+	{Attr: semconv.PMTATimeStarted, Type: "long", Kind: acct.KindInt, ECS: fs(rank(1, Field{Name: "event.start", Type: "date", Conv: Date})), Splunk: fs(cim("pmta_time_started", Epoch))},
+	{Attr: semconv.PMTASessionTranscript, Type: "match_only_text"},
+	num(semconv.PMTASessionTranscriptOmitted, "long", acct.KindInt),
+	num(semconv.PMTASessionCommands, "long", acct.KindInt),
+	num(semconv.PMTASessionMessages, "long", acct.KindInt),
+	num(semconv.PMTASessionMessagesRejected, "long", acct.KindInt),
+	num(semconv.PMTASessionRecipientsAccepted, "long", acct.KindInt),
+	num(semconv.PMTASessionRecipientsRejected, "long", acct.KindInt),
+	num(semconv.PMTASessionBytesReceived, "long", acct.KindInt),
+	num(semconv.PMTASessionBytesSent, "long", acct.KindInt),
+	num(semconv.PMTASessionDataBytes, "long", acct.KindInt),
+	num(semconv.PMTASessionLines, "long", acct.KindInt),
+	num(semconv.PMTASessionIncomplete, "boolean", acct.KindBool),
+	str(semconv.PMTASessionIncompleteReason),
+	num(semconv.PMTASessionAmbiguous, "boolean", acct.KindBool),
+
+	// What the agent finds out.
+	str(semconv.PMTACoverageGap),
+	{Attr: semconv.PMTACoverageQuestion, Type: "match_only_text"},
+	num(semconv.PMTACoverageMissing, "keyword", acct.KindStrings),
+	{Attr: semconv.PMTACoverageConfig, Type: "match_only_text"},
+	str(semconv.PMTACoverageFile),
+	str(semconv.PMTAReconciliationOutcome),
+	num(semconv.PMTAReconciliationEmitted, "long", acct.KindInt),
+	num(semconv.PMTAReconciliationRejected, "long", acct.KindInt),
+	num(semconv.PMTAReconciliationDuplicates, "long", acct.KindInt),
+	num(semconv.PMTAReconciliationDifference, "long", acct.KindInt),
+
 	// The resource.
 	{Attr: "service.name", From: ResourceOf, Type: "keyword", ECS: fs(kw("service.name", Same)), Splunk: fs(cim("pmta_service_name", Same))},
-	{Attr: "service.version", From: ResourceOf, Type: "keyword", ECS: fs(kw("service.version", Same), kw("observer.version", Same)), Splunk: fs(cim("pmta_service_version", Same))},
+	{Attr: "service.version", From: ResourceOf, Type: "keyword", ECS: fs(kw("service.version", Same), rank(1, kw("observer.version", Same))), Splunk: fs(cim("pmta_service_version", Same))},
 	{Attr: "service.instance.id", From: ResourceOf, Type: "keyword", ECS: fs(kw("service.node.name", Same)), Splunk: fs(cim("pmta_instance", Same))},
-	{Attr: "host.name", From: ResourceOf, Type: "keyword", ECS: fs(kw("host.name", Same), kw("observer.hostname", Same)), Splunk: fs(cim("host", Same))},
+	{Attr: "host.name", From: ResourceOf, Type: "keyword", ECS: fs(kw("host.name", Same), kw("observer.hostname", Same)),
+		Splunk: fs(cim("host", Same), on(rank(9, cim("dest", Same)), onLog), on(rank(9, cim("src", Same)), onLog))},
 	{Attr: "pmta.tenant", From: ResourceOf, Type: "keyword", ECS: fs(kw("organization.id", Same), kw("pmta.tenant", Same)), Splunk: fs(cim("pmta_tenant", Same))},
 }
 
@@ -404,18 +449,4 @@ func (r *Row) Fields(s Schema) []Field {
 		return r.Splunk
 	}
 	return nil
-}
-
-// actions says what happened, by record type: as event.action, and as CIM's
-// action, of which delivered and blocked are prescribed values.
-var actions = [...]struct{ ecs, cim string }{
-	acct.TypeUnknown:        {"unknown", "unknown"},
-	acct.TypeDelivery:       {"delivered", "delivered"},
-	acct.TypeBounce:         {"bounced", "blocked"},
-	acct.TypeTransient:      {"deferred", "deferred"},
-	acct.TypeTransientQueue: {"queue_deferred", "deferred"},
-	acct.TypeReceipt:        {"received", "received"},
-	acct.TypeFeedback:       {"complained", "complained"},
-	acct.TypeRemoteBounce:   {"remote_bounced", "blocked"},
-	acct.TypeRemoteStatus:   {"remote_status", "remote_status"},
 }
