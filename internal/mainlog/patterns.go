@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/rulefile"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
@@ -139,12 +139,9 @@ type patternSet struct {
 // Patterns say what entries mean. They are safe for concurrent use; a reload
 // replaces all at once.
 type Patterns struct {
-	file string
 	set  atomic.Pointer[patternSet]
-
-	mu       sync.Mutex // guards reloads
-	fileTime time.Time
-	fileSize int64
+	mu   sync.Mutex // guards reloads
+	file rulefile.File
 }
 
 var builtin = sync.OnceValue(func() *Patterns {
@@ -163,7 +160,7 @@ func Builtin() *Patterns { return builtin() }
 // the others are tried before the built-in ones. The error names file, line,
 // pattern and reason.
 func LoadPatterns(path string) (*Patterns, error) {
-	p := &Patterns{file: path}
+	p := &Patterns{file: rulefile.File{Path: path, MaxSize: MaxPatternsFile}}
 	return p, p.Reload()
 }
 
@@ -172,18 +169,11 @@ func LoadPatterns(path string) (*Patterns, error) {
 func (p *Patterns) Reload() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var user []byte
-	if p.file != "" {
-		data, fi, err := readFile(p.file)
-		if err != nil {
-			return err
-		}
-		// Kept even when the patterns are refused: the same bad file is
-		// reported once, not at every look.
-		p.fileTime, p.fileSize = fi.ModTime(), fi.Size()
-		user = data
+	user, err := p.file.Read()
+	if err != nil {
+		return err
 	}
-	set, err := compile(p.file, user)
+	set, err := compile(p.file.Path, user)
 	if err != nil {
 		return err
 	}
@@ -198,63 +188,7 @@ func (p *Patterns) Version() string { return p.set.Load().version }
 // its time or size has changed. report, when not nil, is called after every
 // reload, with its error or nil.
 func (p *Patterns) Watch(ctx context.Context, interval time.Duration, report func(error)) {
-	if p.file == "" || interval <= 0 {
-		return
-	}
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	var lastErr string
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		changed, err := p.fileChanged()
-		if err == nil && changed {
-			err = p.Reload()
-		} else if err == nil {
-			continue
-		}
-		msg := ""
-		if err != nil {
-			msg = err.Error()
-		}
-		if report != nil && (err == nil || changed || msg != lastErr) {
-			report(err)
-		}
-		lastErr = msg
-	}
-}
-
-func (p *Patterns) fileChanged() (bool, error) {
-	fi, err := os.Stat(p.file)
-	if err != nil {
-		return false, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !fi.ModTime().Equal(p.fileTime) || fi.Size() != p.fileSize, nil
-}
-
-func readFile(name string) ([]byte, os.FileInfo, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = f.Close() }() // read only
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxPatternsFile+1))
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(data) > MaxPatternsFile {
-		return nil, nil, fmt.Errorf("%s: larger than %d bytes", name, MaxPatternsFile)
-	}
-	return data, fi, nil
+	p.file.Watch(ctx, interval, p.Reload, report)
 }
 
 // parsePatterns reads a pattern file; errors carry file and line.

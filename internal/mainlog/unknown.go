@@ -1,25 +1,21 @@
 package mainlog
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonlfile"
 )
 
 const (
 	defaultUnknown    = 2000
-	maxUnknownLine    = 16 << 10
 	maxUnknownSample  = 512
 	maxUnknownEntries = 1 << 20
 )
@@ -129,41 +125,14 @@ func (u *Unknown) Displaced() uint64 {
 
 // Save writes all templates to file, one JSON object a line, and replaces the
 // file at once.
-func (u *Unknown) Save(file string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp*")
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for _, t := range u.List() {
-		err = errors.Join(err, enc.Encode(t))
-	}
-	err = errors.Join(err, w.Flush(), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the first error counts
-	}
-	return err
-}
+func (u *Unknown) Save(file string) error { return jsonlfile.Save(file, u.List()) }
 
 // Load adds the templates of a file that Save wrote. A file that does not
 // exist is no error. Counting goes on where the file ends.
 func (u *Unknown) Load(file string) error {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	list, err := jsonlfile.Load(file, checkTemplate)
 	if err != nil {
 		return err
-	}
-	defer func() { _ = f.Close() }() // read only
-	list, err := ReadTemplates(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -184,25 +153,11 @@ func (u *Unknown) Load(file string) error {
 }
 
 // ReadTemplates reads what Save wrote, in file order.
-func ReadTemplates(r io.Reader) ([]Template, error) {
-	var out []Template
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 0, 4096), maxUnknownLine)
-	for line := 1; s.Scan(); line++ {
-		if len(s.Bytes()) == 0 {
-			continue
-		}
-		var t Template
-		if err := json.Unmarshal(s.Bytes(), &t); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-		if t.ID == "" || t.Template == "" {
-			return nil, fmt.Errorf("line %d: template_id or template is missing", line)
-		}
-		if len(out) == maxUnknownEntries {
-			return nil, fmt.Errorf("more than %d templates", maxUnknownEntries)
-		}
-		out = append(out, t)
+func ReadTemplates(r io.Reader) ([]Template, error) { return jsonlfile.Read(r, checkTemplate) }
+
+func checkTemplate(t *Template) error {
+	if t.ID == "" || t.Template == "" {
+		return errors.New("template_id or template is missing")
 	}
-	return out, s.Err()
+	return nil
 }

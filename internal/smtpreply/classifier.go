@@ -2,16 +2,15 @@ package smtpreply
 
 import (
 	"context"
-	"fmt"
 	"hash/maphash"
-	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/elastic/go-freelru"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/rulefile"
 )
 
 // Options configure a Classifier. The zero value is ready for use.
@@ -85,8 +84,7 @@ type Classifier struct {
 	pending *Pending
 
 	reloadMu sync.Mutex
-	fileTime time.Time
-	fileSize int64
+	file     rulefile.File
 }
 
 // New builds a Classifier from the built-in rules and Options.RulesFile.
@@ -103,7 +101,7 @@ func New(o Options) (*Classifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Classifier{opts: o, seed: maphash.MakeSeed(), pending: NewPending(o.PendingTemplates)}
+	c := &Classifier{file: rulefile.File{Path: o.RulesFile, MaxSize: MaxRulesFile}, opts: o, seed: maphash.MakeSeed(), pending: NewPending(o.PendingTemplates)}
 	var err error
 	if c.mx, err = freelru.NewSharded[uint64, *Provider](uint32(o.MXCacheSize), foldHash); err != nil {
 		return nil, err
@@ -133,16 +131,9 @@ func (c *Classifier) newState(e *engine) (*state, error) {
 func (c *Classifier) Reload() error {
 	c.reloadMu.Lock()
 	defer c.reloadMu.Unlock()
-	var user []byte
-	if c.opts.RulesFile != "" {
-		data, fi, err := readRulesFile(c.opts.RulesFile)
-		if err != nil {
-			return err
-		}
-		// Kept even when the rules are refused: the same bad file is
-		// reported once, not at every poll.
-		c.fileTime, c.fileSize = fi.ModTime(), fi.Size()
-		user = data
+	user, err := c.file.Read()
+	if err != nil {
+		return err
 	}
 	e, err := compile(c.opts.RulesFile, user)
 	if err != nil {
@@ -160,67 +151,11 @@ func (c *Classifier) Reload() error {
 	return nil
 }
 
-func readRulesFile(name string) ([]byte, os.FileInfo, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = f.Close() }() // read only
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxRulesFile+1))
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(data) > MaxRulesFile {
-		return nil, nil, fmt.Errorf("%s: larger than %d bytes", name, MaxRulesFile)
-	}
-	return data, fi, nil
-}
-
 // Watch polls the rules file every interval until ctx ends and reloads it
 // when its time or size has changed. report, when not nil, is called after
 // every reload, with its error or nil.
 func (c *Classifier) Watch(ctx context.Context, interval time.Duration, report func(error)) {
-	if c.opts.RulesFile == "" || interval <= 0 {
-		return
-	}
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	var lastErr string
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		changed, err := c.fileChanged()
-		if err == nil && changed {
-			err = c.Reload()
-		} else if err == nil {
-			continue
-		}
-		msg := ""
-		if err != nil {
-			msg = err.Error()
-		}
-		if report != nil && (err == nil || changed || msg != lastErr) {
-			report(err)
-		}
-		lastErr = msg
-	}
-}
-
-func (c *Classifier) fileChanged() (bool, error) {
-	fi, err := os.Stat(c.opts.RulesFile)
-	if err != nil {
-		return false, err
-	}
-	c.reloadMu.Lock()
-	defer c.reloadMu.Unlock()
-	return !fi.ModTime().Equal(c.fileTime) || fi.Size() != c.fileSize, nil
+	c.file.Watch(ctx, interval, c.Reload, report)
 }
 
 // Version returns the version of the rules in force.

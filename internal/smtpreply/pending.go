@@ -1,26 +1,21 @@
 package smtpreply
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonlfile"
 )
 
 // Bounds of what is kept per unclassified template.
 const (
 	pendingDays   = 7   // samples, one a day
 	pendingSample = 512 // bytes of a sample
-	pendingLine   = 64 << 10
 )
 
 // Sample is one masked reply of a day.
@@ -173,41 +168,14 @@ func SortTemplates(t []Template) {
 
 // Save writes all templates to file, one JSON object a line, and replaces
 // the file at once.
-func (p *Pending) Save(file string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp*")
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for _, t := range p.Templates() {
-		err = errors.Join(err, enc.Encode(t))
-	}
-	err = errors.Join(err, w.Flush(), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the first error counts
-	}
-	return err
-}
+func (p *Pending) Save(file string) error { return jsonlfile.Save(file, p.Templates()) }
 
 // Load adds the templates of a file that Save wrote. A file that does not
 // exist is no error. Counting goes on where the file ends.
 func (p *Pending) Load(file string) error {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	ts, err := jsonlfile.Load(file, checkTemplate)
 	if err != nil {
 		return err
-	}
-	defer func() { _ = f.Close() }() // read only
-	ts, err := ReadTemplates(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -230,25 +198,14 @@ func (p *Pending) Load(file string) error {
 
 // ReadTemplates reads what Save wrote, in file order. Samples beyond the
 // bound are dropped, the oldest first.
-func ReadTemplates(r io.Reader) ([]Template, error) {
-	var out []Template
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 0, 4096), pendingLine)
-	for line := 1; s.Scan(); line++ {
-		if len(s.Bytes()) == 0 {
-			continue
-		}
-		var t Template
-		if err := json.Unmarshal(s.Bytes(), &t); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-		if t.ID == "" {
-			return nil, fmt.Errorf("line %d: template_id is missing", line)
-		}
-		if n := len(t.Samples) - pendingDays; n > 0 {
-			t.Samples = slices.Delete(t.Samples, 0, n)
-		}
-		out = append(out, t)
+func ReadTemplates(r io.Reader) ([]Template, error) { return jsonlfile.Read(r, checkTemplate) }
+
+func checkTemplate(t *Template) error {
+	if t.ID == "" {
+		return errors.New("template_id is missing")
 	}
-	return out, s.Err()
+	if n := len(t.Samples) - pendingDays; n > 0 {
+		t.Samples = slices.Delete(t.Samples, 0, n)
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/internal/attribution"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/dimension"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/ledger"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/storageclient"
 	"github.com/otelcol-pmta/otelcol-pmta/processor/mailenrich/internal/metadata"
 )
 
@@ -146,17 +147,9 @@ func (m *memory) openStore(ctx context.Context, id component.ID, host component.
 		}
 		return nil
 	}
-	ext, ok := host.GetExtensions()[*m.cfg.Storage]
-	if !ok {
-		return fmt.Errorf("storage: extension %q is not there; list it under extensions and service::extensions", *m.cfg.Storage)
-	}
-	se, ok := ext.(storage.Extension)
-	if !ok {
-		return fmt.Errorf("storage: extension %q does not store anything; use file_storage", *m.cfg.Storage)
-	}
-	client, err := se.GetClient(ctx, component.KindProcessor, id, "")
+	client, err := storageclient.Open(ctx, host, m.cfg.Storage, component.KindProcessor, id)
 	if err != nil {
-		return fmt.Errorf("storage: %w", err)
+		return err
 	}
 	m.store = client
 	return nil

@@ -25,6 +25,7 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/dedup"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/storageclient"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/tail"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadata"
 )
@@ -181,19 +182,9 @@ func (r *logsReceiver) openStore(ctx context.Context, host component.Host) error
 		r.log.Warn("storage is not set: after a restart all files are read again; add a file_storage extension and set storage: file_storage")
 		return nil
 	}
-	ext, ok := host.GetExtensions()[*r.cfg.Storage]
-	if !ok {
-		return fmt.Errorf("storage: extension %q is not there; list it under extensions and service::extensions", *r.cfg.Storage)
-	}
-	se, ok := ext.(storage.Extension)
-	if !ok {
-		return fmt.Errorf("storage: extension %q does not store anything; use file_storage", *r.cfg.Storage)
-	}
 	var err error
-	if r.store, err = se.GetClient(ctx, component.KindReceiver, r.set.ID, ""); err != nil {
-		return fmt.Errorf("storage: %w", err)
-	}
-	return nil
+	r.store, err = storageclient.Open(ctx, host, r.cfg.Storage, component.KindReceiver, r.set.ID)
+	return err
 }
 
 // Shutdown stops reading, waits for batches in flight as long as ctx allows

@@ -17,6 +17,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/storageclient"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/webmon"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermtastatus/internal/metadata"
 )
@@ -147,17 +148,9 @@ func (r *reader) openStore(ctx context.Context, host component.Host) error {
 	if r.cfg.Storage == nil {
 		return nil
 	}
-	ext, ok := host.GetExtensions()[*r.cfg.Storage]
-	if !ok {
-		return fmt.Errorf("storage: extension %q is not there; list it under extensions and service::extensions", *r.cfg.Storage)
-	}
-	se, ok := ext.(storage.Extension)
-	if !ok {
-		return fmt.Errorf("storage: extension %q does not store anything; use file_storage", *r.cfg.Storage)
-	}
 	var err error
-	if r.store, err = se.GetClient(ctx, component.KindReceiver, r.set.ID, ""); err != nil {
-		return fmt.Errorf("storage: %w", err)
+	if r.store, err = storageclient.Open(ctx, host, r.cfg.Storage, component.KindReceiver, r.set.ID); err != nil {
+		return err
 	}
 	b, err := r.store.Get(ctx, storageKey)
 	if err != nil {
