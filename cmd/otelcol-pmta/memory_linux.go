@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// releaseStartup gives back the pages of the program file that starting has
+// touched: the initialisers of all libraries are most of them, and none runs
+// again. What is needed after all comes back from the page cache, a page fault
+// each. Some 25 MB less are resident then, which serve the heap better.
+func releaseStartup() {
+	releaseProgramPages()
+	go func() {
+		// Again when the components have started.
+		for _, wait := range []time.Duration{200 * time.Millisecond, 800 * time.Millisecond, 9 * time.Second} {
+			time.Sleep(wait)
+			releaseProgramPages()
+		}
+	}()
+}
+
+func releaseProgramPages() {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return
+	}
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	defer func() { _ = maps.Close() }()
+	for s := bufio.NewScanner(maps); s.Scan(); {
+		// Address, permissions, offset, device, inode, path. Only what cannot be
+		// written: that is in memory as it is in the file.
+		f := strings.Fields(s.Text())
+		if len(f) < 6 || f[1][1] != '-' || strings.Join(f[5:], " ") != exe {
+			continue
+		}
+		from, to, _ := strings.Cut(f[0], "-")
+		begin, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 == nil && err2 == nil {
+			// An error leaves the pages where they are.
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_DONTNEED)
+		}
+	}
+}
