@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"runtime"
 	"runtime/debug"
 )
 
@@ -11,7 +10,7 @@ import (
 // this much garbage has gathered rather than at every few megabytes: in a
 // program with a small heap that is a third of its CPU. Unlike a large GOGC it
 // adds a constant, so memory stays bounded when the heap is large as well.
-const heapReserve = 20 << 20
+const heapReserve = 14 << 20
 
 var reserve []byte
 
@@ -22,6 +21,6 @@ func init() {
 		return
 	}
 	reserve = make([]byte, heapReserve)
-	runtime.KeepAlive(reserve)
+	releaseMemory(reserve) // where the runtime had to clear it, it was touched
 	debug.SetGCPercent(100)
 }

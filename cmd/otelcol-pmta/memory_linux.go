@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,15 @@ func releaseStartup() {
 			releaseProgramPages()
 		}
 	}()
+}
+
+// releaseMemory gives back the pages of b, all zeros, until they are touched.
+func releaseMemory(b []byte) {
+	page := os.Getpagesize()
+	skip := page - 1 - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))-1)%page
+	if b = b[skip:]; len(b) >= page {
+		_ = unix.Madvise(b[:len(b)/page*page], unix.MADV_DONTNEED) // else they stay
+	}
 }
 
 func releaseProgramPages() {
@@ -46,7 +56,9 @@ func releaseProgramPages() {
 		begin, err1 := strconv.ParseUint(from, 16, 64)
 		end, err2 := strconv.ParseUint(to, 16, 64)
 		if err1 == nil && err2 == nil {
-			// An error leaves the pages where they are.
+			// An error leaves the pages where they are. In huge pages, which a freshly
+			// written file may have in the page cache, one fault would bring back 2 MB.
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_NOHUGEPAGE)
 			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_DONTNEED)
 		}
 	}

@@ -9,11 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func residentFilePages(t *testing.T) int {
+func residentFilePages(t *testing.T) int { return resident(t, "RssFile:") }
+
+func resident(t *testing.T, kind string) int {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	require.NoError(t, err)
-	_, rest, ok := strings.Cut(string(status), "RssFile:")
+	_, rest, ok := strings.Cut(string(status), kind)
 	require.True(t, ok)
 	kB, err := strconv.Atoi(strings.Fields(rest)[0])
 	require.NoError(t, err)
@@ -31,4 +33,17 @@ func TestStartupPagesAreReleased(t *testing.T) {
 	factories, err = components()
 	require.NoError(t, err)
 	require.Len(t, factories.Receivers, n)
+}
+
+func TestReserveIsNotResident(t *testing.T) {
+	b := make([]byte, 32<<20)
+	for i := range b {
+		b[i] = 1
+	}
+	before := resident(t, "RssAnon:")
+	releaseMemory(b[1:])
+	require.Less(t, resident(t, "RssAnon:"), before-30<<10)
+	require.Equal(t, byte(1), b[0])
+	require.Zero(t, b[16<<20])
+	releaseMemory(b[:10]) // less than a page
 }

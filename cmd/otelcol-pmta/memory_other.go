@@ -3,3 +3,5 @@
 package main
 
 func releaseStartup() {}
+
+func releaseMemory([]byte) {}
