@@ -10,7 +10,7 @@ import (
 // this much garbage has gathered rather than at every few megabytes: in a
 // program with a small heap that is a third of its CPU. Unlike a large GOGC it
 // adds a constant, so memory stays bounded when the heap is large as well.
-const heapReserve = 14 << 20
+const heapReserve = 12 << 20
 
 var reserve []byte
 

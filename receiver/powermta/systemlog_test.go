@@ -245,3 +245,28 @@ func TestCountsOfMovedFilesAreCompared(t *testing.T) {
 	require.Contains(t, e.Body().Str(), "counted 5 records")
 	require.Equal(t, 2, p.events()["pmta.acct_file.moved"])
 }
+
+// Some administrators empty the log in place; others copy it first.
+func TestTruncatedLogGoesOn(t *testing.T) {
+	r := newLogRig(t)
+	begin, end := sessionLines(1)
+	r.write("log", line(0, "PowerMTA started")+begin+end+line(5, "configuration reloaded"))
+	p := newPipeline(nil)
+	stop := r.start(p)
+	await(t, "the first part", func() bool { return p.events()["pmta.config.reload"] == 1 })
+	require.NoError(t, os.Truncate(filepath.Join(r.dir, "log"), 0))
+	b2, e2 := sessionLines(20)
+	r.write("log", line(10, "PowerMTA shutting down")+b2)
+	await(t, "what was written after that", func() bool { return p.events()["pmta.mta.stop"] == 1 && p.events()["pmta.session.start"] == 2 })
+	r.write("log", e2)
+	await(t, "the second session", func() bool { return p.events()["pmta.session"] == 2 })
+	stop()
+	uids := map[string]bool{}
+	for _, lr := range p.records() {
+		uids[str(lr, "log.record.uid")] = true
+	}
+	require.Len(t, uids, len(p.records()), "nothing came twice")
+	for _, s := range p.byEvent("pmta.session") {
+		require.Empty(t, str(s, "pmta.session.incomplete"), s.Body().Str())
+	}
+}
