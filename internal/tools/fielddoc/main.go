@@ -51,7 +51,9 @@ first that is not empty wins and the other is kept under ` + "`" + semconv.PMTAF
 	}
 	t := acct.TypeUnknown
 	fmt.Fprintf(&b, "| any other | `%s` | unspecified (0) | %s |\n", t.EventName(), t.Outcome())
-	b.WriteString("\nA record of another type also has `" + semconv.PMTARecordUnknownType + "` = true. A record in which bytes that are not text were\nwritten as `\\xNN` has `" + semconv.PMTASanitized + "` = true.\n\n")
+	b.WriteString("\nA record of another type also has `" + semconv.PMTARecordUnknownType + "` = true. A record in which bytes that are not text were\nwritten as `\\xNN` has `" + semconv.PMTASanitized + "` = true.\n\n" +
+		"Receivers add `" + semconv.LogRecordUID + "`, the record's identity, and `" + semconv.PMTAStream + "`, the stream it belongs to (`" +
+		semconv.StreamAcct + "` or `" + semconv.StreamBounce + "`).\n\n")
 	b.WriteString("## Columns\n\n| Column | In types | Attribute | Value | Notes |\n|---|---|---|---|---|\n")
 	for _, f := range acct.Fields() {
 		var keys, values []string
