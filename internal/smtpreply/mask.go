@@ -11,8 +11,8 @@ import (
 // 10 µs. A reason stands in the first lines (most hosts) or in the last one
 // (GMX); of real replies, about one in a hundred is longer than both together.
 const (
-	headBytes = 256
-	tailBytes = 96
+	headBytes = 176
+	tailBytes = 72
 	// maxMasked is the longest masked text; a placeholder may be longer
 	// than what it stands for.
 	maxMasked = 640
