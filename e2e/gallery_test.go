@@ -87,10 +87,14 @@ func parsed(t *testing.T, args ...string) map[string]facts {
 func (h *mailHost) ship(t *testing.T, config string, env []string, got arrivals, args ...string) *agent {
 	t.Helper()
 	a := h.start(t, config, env, args...)
-	arrived := 0
 	eventually(t, time.Minute, "every record at its destination with "+config, func() bool {
-		arrived = len(got())
-		return arrived >= len(h.want)
+		have := got()
+		for uid := range h.want {
+			if _, ok := have[uid]; !ok {
+				return false
+			}
+		}
+		return true
 	})
 	a.stop()
 	h.compare(t, got())
@@ -115,6 +119,11 @@ func (h *mailHost) start(t *testing.T, config string, env []string, args ...stri
 
 func (h *mailHost) compare(t *testing.T, got map[string]facts) {
 	t.Helper()
+	for uid, g := range got {
+		if _, ok := h.want[uid]; !ok && g.recordType == "" {
+			delete(got, uid) // pmta.coverage, which the agent finds out itself
+		}
+	}
 	require.Len(t, got, len(h.want))
 	for uid, want := range h.want {
 		g, ok := got[uid]

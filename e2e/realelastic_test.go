@@ -530,6 +530,7 @@ dead_letter: {path: %s}
 const elasticAgent = `
 receivers:
   powermta:
+    coverage: {enabled: false} # what the agent finds out itself is no record of a file
     include: ["${env:LOG_DIR}/*.csv"]
     storage: file_storage
     instance: mta1
