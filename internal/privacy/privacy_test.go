@@ -256,6 +256,8 @@ func FuzzText(f *testing.F) {
 	f.Add(`"`, `" @`, "joe")
 	f.Add("x%40", "%40y", "a_b")
 	f.Add("SRS0=H=T=d.example=", "=", "me")
+	f.Add("0@[", "> unknown]", "nd..no")
+	f.Add("0@[IPv6:2001:db8::1] ", "]", "ann.lee")
 	r := policy(f, Options{Mode: SipHash, Key: []byte("k")})
 	f.Fuzz(func(t *testing.T, before, after, local string) {
 		for i := range len(local) {

@@ -176,8 +176,14 @@ func atWidth(s string) int {
 // domainEnd returns where the domain or address literal that begins at i ends.
 func domainEnd(s string, i int) int {
 	if i < len(s) && s[i] == '[' {
-		if j := strings.IndexByte(s[i:], ']'); j > 0 {
-			return i + j + 1
+		// No further than an IP address goes: behind a bracket that does not end
+		// another mail address may stand.
+		j := i + 1
+		for j < len(s) && (isDomainByte(s[j]) || s[j] == ':') {
+			j++
+		}
+		if j < len(s) && s[j] == ']' {
+			return j + 1
 		}
 	}
 	for i < len(s) && isDomainByte(s[i]) {
