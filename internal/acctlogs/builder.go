@@ -89,6 +89,13 @@ func (b *Builder) Begin(o *Options, size int, observed time.Time) {
 	b.Counts = Counts{}
 }
 
+// Take gives the batch away: it belongs to the caller from here on.
+func (b *Builder) Take() plog.Logs {
+	logs := b.Logs
+	b.Logs = plog.Logs{}
+	return logs
+}
+
 // Event is a log record of something else than an accounting record.
 type Event struct {
 	Time         int64 // nanoseconds since the Unix epoch; 0: unknown, it gets the time of observation

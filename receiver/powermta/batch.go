@@ -273,12 +273,8 @@ func (b *batch) again() plog.Logs {
 	return b.logs()
 }
 
-// logs implements cargo: the pipeline owns them from here on.
-func (b *batch) logs() plog.Logs {
-	logs := b.out.Logs
-	b.out.Logs = plog.Logs{}
-	return logs
-}
+// logs implements cargo.
+func (b *batch) logs() plog.Logs { return b.out.Take() }
 
 // place implements cargo.
 func (b *batch) place() (string, int64) { return b.d.file.Path, b.in.Offset }

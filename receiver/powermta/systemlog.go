@@ -474,12 +474,8 @@ func (r *logsReceiver) countEntry(ctx context.Context, event string, n int64) {
 	r.telemetry.PmtaLogEntries.Add(ctx, n, attrs)
 }
 
-// logs implements cargo: the pipeline owns them from here on.
-func (b *logBatch) logs() plog.Logs {
-	logs := b.out.Logs
-	b.out.Logs = plog.Logs{}
-	return logs
-}
+// logs implements cargo.
+func (b *logBatch) logs() plog.Logs { return b.out.Take() }
 
 // again implements cargo.
 func (b *logBatch) again() plog.Logs {
