@@ -62,6 +62,7 @@ type patternSource struct {
 	Stream     string            `yaml:"stream"`   // default: panic when FATAL, else diag
 	AllOf      []string          `yaml:"all_of"`
 	AnyOf      []string          `yaml:"any_of"`
+	AndAnyOf   []string          `yaml:"and_any_of"`
 	NoneOf     []string          `yaml:"none_of"`
 	Regex      string            `yaml:"regex"`
 	NotRegex   string            `yaml:"not_regex"`
@@ -104,6 +105,7 @@ type pattern struct {
 	id, event, stream string
 	severity          Severity // 0 = by the words
 	all, any, none    []uint16
+	andAny            []uint16
 	regex, notRegex   *regexp.Regexp
 	groups            []group
 	set               []acct.Attr
@@ -231,7 +233,7 @@ func parsePatterns(file string, data []byte) (string, []patternSource, error) {
 	return f.Version, out, nil
 }
 
-var patternFields = map[string]bool{"id": true, "event": true, "severity": true, "stream": true, "all_of": true, "any_of": true, "none_of": true,
+var patternFields = map[string]bool{"id": true, "event": true, "severity": true, "stream": true, "all_of": true, "any_of": true, "and_any_of": true, "none_of": true,
 	"regex": true, "not_regex": true, "attrs": true, "set": true, "standalone": true, "examples": true, "not_examples": true, "disabled": true}
 
 func scalar(n *yaml.Node, key string) string {
@@ -417,7 +419,7 @@ func compilePattern(s *patternSource, lits *literals) (p pattern, err error) {
 	for _, part := range []struct {
 		in  []string
 		out *[]uint16
-	}{{s.AllOf, &p.all}, {s.AnyOf, &p.any}, {s.NoneOf, &p.none}} {
+	}{{s.AllOf, &p.all}, {s.AnyOf, &p.any}, {s.AndAnyOf, &p.andAny}, {s.NoneOf, &p.none}} {
 		if *part.out, err = lits.addAll(part.in); err != nil {
 			return p, err
 		}
@@ -523,7 +525,7 @@ next:
 				continue next
 			}
 		}
-		if len(p.any) > 0 && !m.one(p.any) || m.one(p.none) || standalone && !p.standalone {
+		if len(p.any) > 0 && !m.one(p.any) || len(p.andAny) > 0 && !m.one(p.andAny) || m.one(p.none) || standalone && !p.standalone {
 			continue
 		}
 		m.loc = nil
