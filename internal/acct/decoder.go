@@ -1,7 +1,6 @@
 package acct
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -9,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/uid"
 )
 
 const (
@@ -55,8 +56,8 @@ type Decoder struct {
 	spoilt  bool         // the last header line could not be used
 	saved   []byte       // what State returned, nil after a change
 	off     int64        // position in the file of what Decode gets next
-	mixed   [40]byte     // record hash, salted seed, offset: what a UID is made of
-	plan    *plan        // header in force, nil without
+	uids    uid.Mixer
+	plan    *plan // header in force, nil without
 	plans   jsonPlans
 	keys    []string // of the object in work
 	dirty   bool     // the object in work has been sanitized
@@ -218,70 +219,51 @@ func clean(s string) bool {
 func (d *Decoder) identify(r *Record, line string, start int) {
 	h := xxh3.HashString128(line)
 	if !d.seeded {
-		var b [32]byte
-		put128(b[:16], d.seed)
-		put128(b[16:], h)
+		var b [2 * uid.Size]byte
+		uid.Put(b[:], d.seed)
+		uid.Put(b[uid.Size:], h)
 		d.seed = xxh3.Hash128(b[:])
 		d.seeded = true
 		d.saved = nil
-		d.mixSeed()
+		d.uids.From(d.seed, d.salt)
 	}
-	put128(d.mixed[:16], h)
-	binary.LittleEndian.PutUint64(d.mixed[32:], uint64(d.off+int64(start)))
-	u := xxh3.Hash128(d.mixed[:])
-	r.UID = [2]uint64{u.Hi, u.Lo}
+	r.UID = d.uids.UID(h, d.off+int64(start))
 }
 
 // hashHeader makes the seed of a file from its header line, to be joined by
 // the first record.
 func hashHeader(line string) xxh3.Uint128 { return xxh3.HashString128(line) }
 
-func (d *Decoder) mixSeed() {
-	var b [32]byte
-	put128(b[:16], d.seed)
-	put128(b[16:], d.salt)
-	put128(d.mixed[16:32], xxh3.Hash128(b[:]))
-}
-
-func put128(b []byte, u xxh3.Uint128) {
-	binary.LittleEndian.PutUint64(b, u.Lo)
-	binary.LittleEndian.PutUint64(b[8:], u.Hi)
-}
-
-func get128(b []byte) xxh3.Uint128 {
-	return xxh3.Uint128{Lo: binary.LittleEndian.Uint64(b), Hi: binary.LittleEndian.Uint64(b[8:])}
-}
-
-// AppendUID appends uid as 32 lower-case hex digits.
+// AppendUID appends id as 32 lower-case hex digits.
 //
 // The UID of a record is a 128-bit hash of its text, its position in the
 // decompressed file, the header line and first record of the file, and
 // Options.Instance. So it is the same whenever the record is read again,
 // whatever the file is called by then and whether it is compressed, and it
 // differs between equal records.
-func AppendUID(dst []byte, uid [2]uint64) []byte {
+func AppendUID(dst []byte, id [2]uint64) []byte {
 	const hex = "0123456789abcdef"
 	var b [32]byte
 	for i := 0; i < 16; i++ {
-		b[15-i] = hex[uid[0]>>(4*i)&15]
-		b[31-i] = hex[uid[1]>>(4*i)&15]
+		b[15-i] = hex[id[0]>>(4*i)&15]
+		b[31-i] = hex[id[1]>>(4*i)&15]
 	}
 	return append(dst, b[:]...)
 }
 
 // ParseUID reads what AppendUID has written.
-func ParseUID(s string) (uid [2]uint64, ok bool) {
+func ParseUID(s string) (id [2]uint64, ok bool) {
 	if len(s) != 32 {
-		return uid, false
+		return id, false
 	}
-	for i := range uid {
+	for i := range id {
 		n, err := strconv.ParseUint(s[16*i:16*i+16], 16, 64)
 		if err != nil {
 			return [2]uint64{}, false
 		}
-		uid[i] = n
+		id[i] = n
 	}
-	return uid, true
+	return id, true
 }
 
 const stateVersion = 1
@@ -306,7 +288,7 @@ func (d *Decoder) State() []byte {
 		if d.spoilt {
 			b[3] |= 2
 		}
-		put128(b[4:], d.seed)
+		uid.Put(b[4:], d.seed)
 		d.saved = append(b, d.header...)
 	}
 	return d.saved
@@ -332,10 +314,10 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 			return ErrState
 		}
 	}
-	d.format, d.skip, d.seeded, d.seed = format(state[1]), skipMode(state[2]), state[3]&1 != 0, get128(state[4:])
+	d.format, d.skip, d.seeded, d.seed = format(state[1]), skipMode(state[2]), state[3]&1 != 0, uid.Get(state[4:])
 	d.spoilt = state[3]&2 != 0
 	d.saved, d.off = nil, offset
-	d.mixSeed()
+	d.uids.From(d.seed, d.salt)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/uid"
 )
 
 // ContentUIDs makes the identity of records out of their text alone, for input
@@ -18,7 +19,7 @@ import (
 // many equal texts came before it in the same body. So two equal records in
 // one body are two, and two equal records in two bodies are one.
 type ContentUIDs struct {
-	mixed [40]byte // salt, hash of the text, number
+	mixed [2*uid.Size + 8]byte // salt, hash of the text, number
 	seen  map[xxh3.Uint128]uint64
 }
 
@@ -26,7 +27,7 @@ type ContentUIDs struct {
 // size records of the PowerMTA called instance, which may be "".
 func NewContentUIDs(instance string, size int) *ContentUIDs {
 	c := &ContentUIDs{seen: make(map[xxh3.Uint128]uint64, size)}
-	put128(c.mixed[:16], xxh3.HashString128(instance))
+	uid.Put(c.mixed[:], xxh3.HashString128(instance))
 	return c
 }
 
@@ -39,8 +40,8 @@ func (c *ContentUIDs) Next(text string) [2]uint64 {
 	h := xxh3.HashString128(text)
 	n := c.seen[h]
 	c.seen[h] = n + 1
-	put128(c.mixed[16:32], h)
-	binary.LittleEndian.PutUint64(c.mixed[32:], n)
+	uid.Put(c.mixed[uid.Size:], h)
+	binary.LittleEndian.PutUint64(c.mixed[2*uid.Size:], n)
 	u := xxh3.Hash128(c.mixed[:])
 	return [2]uint64{u.Hi, u.Lo}
 }
@@ -48,9 +49,4 @@ func (c *ContentUIDs) Next(text string) [2]uint64 {
 // Identify gives rec, a record of src, its UID.
 func (c *ContentUIDs) Identify(rec *acct.Record, src string) {
 	rec.UID = c.Next(src[rec.Start:rec.End])
-}
-
-func put128(b []byte, u xxh3.Uint128) {
-	binary.LittleEndian.PutUint64(b, u.Lo)
-	binary.LittleEndian.PutUint64(b[8:], u.Hi)
 }

@@ -1,7 +1,6 @@
 package mainlog
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/uid"
 )
 
 const (
@@ -45,7 +45,7 @@ type Decoder struct {
 	prev   previous
 	sess   sessions
 
-	mixed [40]byte // line hash, salted seed, offset: what a UID is made of
+	uids  uid.Mixer
 	match *match
 	lines []string // further lines of the entry in work
 	attrs []acct.Attr
@@ -335,28 +335,9 @@ func (d *Decoder) identify(line string, start int) [2]uint64 {
 	h := xxh3.HashString128(line)
 	if !d.seeded {
 		d.seed, d.seeded = h, true
-		d.mixSeed()
+		d.uids.From(d.seed, d.salt)
 	}
-	put128(d.mixed[:16], h)
-	binary.LittleEndian.PutUint64(d.mixed[32:], uint64(d.off+int64(start)))
-	u := xxh3.Hash128(d.mixed[:])
-	return [2]uint64{u.Hi, u.Lo}
-}
-
-func (d *Decoder) mixSeed() {
-	var b [32]byte
-	put128(b[:16], d.seed)
-	put128(b[16:], d.salt)
-	put128(d.mixed[16:32], xxh3.Hash128(b[:]))
-}
-
-func put128(b []byte, u xxh3.Uint128) {
-	binary.LittleEndian.PutUint64(b, u.Lo)
-	binary.LittleEndian.PutUint64(b[8:], u.Hi)
-}
-
-func get128(b []byte) xxh3.Uint128 {
-	return xxh3.Uint128{Lo: binary.LittleEndian.Uint64(b), Hi: binary.LittleEndian.Uint64(b[8:])}
+	return d.uids.UID(h, d.off+int64(start))
 }
 
 // entry hands over the entry whose first line is line, in src[start:end] with

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/uid"
 )
 
 // Identity returns a hash of the first entry, which tells the file from
 // others; zeros before it was read.
 func (d *Decoder) Identity() (id [16]byte) {
-	put128(id[:], d.seed)
+	uid.Put(id[:], d.seed)
 	return id
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/uid"
 )
 
 // What a command is to a session, and a reply by the command it answers.
@@ -328,7 +329,7 @@ func keep(s string, n int) string { return strings.Clone(cut(s, n)) }
 func (d *Decoder) open(e *Entry, conn int64) *session {
 	s := &session{conn: conn, flags: cutStart}
 	var b [16]byte
-	put128(b[:], xxh3.Uint128{Lo: e.UID[0], Hi: e.UID[1]})
+	uid.Put(b[:], xxh3.Uint128{Lo: e.UID[0], Hi: e.UID[1]})
 	u := xxh3.Hash128Seed(b[:], 1)
 	s.uid = [2]uint64{u.Hi, u.Lo}
 	s.id = string(acct.AppendUID(nil, s.uid))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/uid"
 )
 
 const (
@@ -61,7 +62,7 @@ func (w *writer) identity(d *Decoder, off int64, p *previous, at int64) {
 	}
 	w.b = append(w.b, flags, p.flags)
 	var seed [16]byte
-	put128(seed[:], d.seed)
+	uid.Put(seed[:], d.seed)
 	w.b = append(w.b, seed[:]...)
 	w.int(off)
 	w.int(d.clock.last)
@@ -123,8 +124,8 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 	*d = *fresh
 	d.sess.init(&d.opts)
 	d.skip, d.seeded, d.timed = flags&1 != 0, flags&2 != 0, flags&4 != 0
-	d.seed = get128(seed)
-	d.mixSeed()
+	d.seed = uid.Get(seed)
+	d.uids.From(d.seed, d.salt)
 	d.off = offset
 	d.clock.last = last
 	if off != offset {
