@@ -29,7 +29,7 @@ e2e:
 
 # The packages in which goroutines meet.
 RACE_PKGS := $(addprefix ./internal/,$(addsuffix /...,acctlogs attribution coverage dimension esbulk estemplate kafkaout ledger logslab mainlog \
-	otlpjson privacy quarantine reconcile simulate smtpreply spool tail webhook webmon)) \
+	otlpjson privacy quarantine reconcile rulefile simulate smtpreply spool tail webhook webmon)) \
 	./receiver/... ./processor/... ./exporter/...
 race:
 	@echo "running the race detector; a first run compiles everything again (some minutes) ..."

@@ -1,12 +1,10 @@
 package mainlog
 
 import (
-	"bytes"
 	"context"
 	_ "embed" // the patterns
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -62,7 +60,7 @@ type patternSource struct {
 	Stream     string            `yaml:"stream"`   // default: panic when FATAL, else diag
 	AllOf      []string          `yaml:"all_of"`
 	AnyOf      []string          `yaml:"any_of"`
-	AndAnyOf   []string          `yaml:"and_any_of"`
+	WithAnyOf  []string          `yaml:"with_any_of"`
 	NoneOf     []string          `yaml:"none_of"`
 	Regex      string            `yaml:"regex"`
 	NotRegex   string            `yaml:"not_regex"`
@@ -82,30 +80,12 @@ type patternFile struct {
 	Patterns []yaml.Node `yaml:"patterns"`
 }
 
-// PatternError says where in a pattern file something is wrong.
-type PatternError struct {
-	File    string
-	Line    int
-	Pattern string // id, "" when there is none yet
-	Err     error
-}
-
-func (e *PatternError) Error() string {
-	s := fmt.Sprintf("%s:%d: ", e.File, e.Line)
-	if e.Pattern != "" {
-		s += fmt.Sprintf("pattern %q: ", e.Pattern)
-	}
-	return s + e.Err.Error()
-}
-
-func (e *PatternError) Unwrap() error { return e.Err }
-
 // pattern is a compiled pattern.
 type pattern struct {
 	id, event, stream string
 	severity          Severity // 0 = by the words
 	all, any, none    []uint16
-	andAny            []uint16
+	with              []uint16
 	regex, notRegex   *regexp.Regexp
 	groups            []group
 	set               []acct.Attr
@@ -196,54 +176,21 @@ func (p *Patterns) Watch(ctx context.Context, interval time.Duration, report fun
 // parsePatterns reads a pattern file; errors carry file and line.
 func parsePatterns(file string, data []byte) (string, []patternSource, error) {
 	var f patternFile
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	if err := rulefile.Decode(data, &f); err != nil {
 		return "", nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(f.Patterns) > maxPatterns {
 		return "", nil, fmt.Errorf("%s: %d patterns, at most %d are possible", file, len(f.Patterns), maxPatterns)
 	}
-	var out []patternSource
-	seen := map[string]int{}
-	for i := range f.Patterns {
-		n := &f.Patterns[i]
-		id := scalar(n, "id")
-		if n.Kind != yaml.MappingNode {
-			return "", nil, &PatternError{file, n.Line, "", errors.New("a pattern must be a mapping")}
-		}
-		for k := 0; k+1 < len(n.Content); k += 2 {
-			if key := n.Content[k]; !patternFields[key.Value] {
-				return "", nil, &PatternError{file, key.Line, id, fmt.Errorf("unknown field %q", key.Value)}
-			}
-		}
-		s := patternSource{line: n.Line}
-		if err := n.Decode(&s); err != nil {
-			return "", nil, &PatternError{file, n.Line, id, err}
-		}
-		if s.ID == "" {
-			return "", nil, &PatternError{file, n.Line, "", errors.New("id is missing")}
-		}
-		if l, dup := seen[s.ID]; dup {
-			return "", nil, &PatternError{file, n.Line, s.ID, fmt.Errorf("id is used on line %d already", l)}
-		}
-		seen[s.ID] = n.Line
-		out = append(out, s)
-	}
-	return f.Version, out, nil
+	out, err := rulefile.Entries(file, whatPattern, f.Patterns, patternFields, func(s *patternSource, line int) { s.line = line })
+	return f.Version, out, err
 }
 
-var patternFields = map[string]bool{"id": true, "event": true, "severity": true, "stream": true, "all_of": true, "any_of": true, "and_any_of": true, "none_of": true,
+// whatPattern is how errors call an entry.
+const whatPattern = "pattern"
+
+var patternFields = map[string]bool{"id": true, "event": true, "severity": true, "stream": true, "all_of": true, "any_of": true, "with_any_of": true, "none_of": true,
 	"regex": true, "not_regex": true, "attrs": true, "set": true, "standalone": true, "examples": true, "not_examples": true, "disabled": true}
-
-func scalar(n *yaml.Node, key string) string {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1].Value
-		}
-	}
-	return ""
-}
 
 // compile builds a set from the embedded patterns and, when user is not nil,
 // the user's.
@@ -279,7 +226,7 @@ func compile(userFile string, user []byte) (*patternSet, error) {
 		if s.user {
 			file = userFile
 		}
-		return &PatternError{file, s.line, s.ID, err}
+		return &rulefile.Error{File: file, Line: s.line, What: whatPattern, ID: s.ID, Err: err}
 	}
 	lits := &literals{num: map[string]uint16{}}
 	auth, _ := lits.add("auth ")
@@ -419,7 +366,7 @@ func compilePattern(s *patternSource, lits *literals) (p pattern, err error) {
 	for _, part := range []struct {
 		in  []string
 		out *[]uint16
-	}{{s.AllOf, &p.all}, {s.AnyOf, &p.any}, {s.AndAnyOf, &p.andAny}, {s.NoneOf, &p.none}} {
+	}{{s.AllOf, &p.all}, {s.AnyOf, &p.any}, {s.WithAnyOf, &p.with}, {s.NoneOf, &p.none}} {
 		if *part.out, err = lits.addAll(part.in); err != nil {
 			return p, err
 		}
@@ -525,7 +472,7 @@ next:
 				continue next
 			}
 		}
-		if len(p.any) > 0 && !m.one(p.any) || len(p.andAny) > 0 && !m.one(p.andAny) || m.one(p.none) || standalone && !p.standalone {
+		if len(p.any) > 0 && !m.one(p.any) || len(p.with) > 0 && !m.one(p.with) || m.one(p.none) || standalone && !p.standalone {
 			continue
 		}
 		m.loc = nil

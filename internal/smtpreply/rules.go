@@ -1,18 +1,18 @@
 package smtpreply
 
 import (
-	"bytes"
 	"cmp"
 	_ "embed" // the data files
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/rulefile"
 )
 
 //go:embed rules.yaml
@@ -156,99 +156,26 @@ type blocklistFile struct {
 	Blocklists []blocklistSource `yaml:"blocklists"`
 }
 
-// RuleError says where in a rules file something is wrong.
-type RuleError struct {
-	File string
-	Line int
-	Rule string // id, "" when there is none yet
-	Err  error
-}
-
-func (e *RuleError) Error() string {
-	s := fmt.Sprintf("%s:%d: ", e.File, e.Line)
-	if e.Rule != "" {
-		s += fmt.Sprintf("rule %q: ", e.Rule)
-	}
-	return s + e.Err.Error()
-}
-
-func (e *RuleError) Unwrap() error { return e.Err }
-
 // MaxRulesFile is the largest rules file that is read, in bytes.
 const MaxRulesFile = 4 << 20
 
 // parseRules reads a rules file; errors carry file and line.
 func parseRules(file string, data []byte) (ruleFile, []ruleSource, error) {
 	var f ruleFile
-	if err := decodeStrict(data, &f); err != nil {
+	if err := rulefile.Decode(data, &f); err != nil {
 		return f, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	out := make([]ruleSource, 0, len(f.Rules))
-	seen := make(map[string]int, len(f.Rules))
-	for i := range f.Rules {
-		n := &f.Rules[i]
-		r := ruleSource{line: n.Line}
-		if err := checkFields(n); err != nil {
-			return f, nil, &RuleError{file, err.line, scalarField(n, "id"), err}
-		}
-		if err := n.Decode(&r); err != nil {
-			return f, nil, &RuleError{file, n.Line, scalarField(n, "id"), err}
-		}
-		if r.ID == "" {
-			return f, nil, &RuleError{file, n.Line, "", errors.New("id is missing")}
-		}
-		if l, dup := seen[r.ID]; dup {
-			return f, nil, &RuleError{file, n.Line, r.ID, fmt.Errorf("id is used on line %d already", l)}
-		}
-		seen[r.ID] = n.Line
-		out = append(out, r)
-	}
-	return f, out, nil
+	out, err := rulefile.Entries(file, whatRule, f.Rules, ruleFields, func(r *ruleSource, line int) { r.line = line })
+	return f, out, err
 }
 
-func decodeStrict(data []byte, v any) error {
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
-}
-
-type lineError struct {
-	line int
-	msg  string
-}
-
-func (e *lineError) Error() string { return e.msg }
+// whatRule is how errors call an entry.
+const whatRule = "rule"
 
 var ruleFields = map[string]bool{
 	"id": true, "category": true, "tier": true, "score": true, "provider": true, "reply": true,
 	"enhanced": true, "not_enhanced": true, "all_of": true, "any_of": true, "with_any_of": true, "none_of": true, "within": true,
 	"regex": true, "named_list": true, "set": true, "examples": true, "not_examples": true, "disabled": true,
-}
-
-// checkFields refuses unknown keys: a node that is decoded on its own is not
-// covered by the decoder's KnownFields.
-func checkFields(n *yaml.Node) *lineError {
-	if n.Kind != yaml.MappingNode {
-		return &lineError{n.Line, "a rule must be a mapping"}
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i]; !ruleFields[k.Value] {
-			return &lineError{k.Line, fmt.Sprintf("unknown field %q", k.Value)}
-		}
-	}
-	return nil
-}
-
-func scalarField(n *yaml.Node, key string) string {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1].Value
-		}
-	}
-	return ""
 }
 
 // rule is a compiled rule.
@@ -474,11 +401,11 @@ func compile(userFile string, user []byte) (*engine, error) {
 		}
 		r, err := e.compileRule(src, lits)
 		if err != nil {
-			return nil, &RuleError{fileOf(src), src.line, src.ID, err}
+			return nil, &rulefile.Error{File: fileOf(src), Line: src.line, What: whatRule, ID: src.ID, Err: err}
 		}
 		r.order = len(e.rules)
 		if r.order >= 1<<16-1 {
-			return nil, &RuleError{fileOf(src), src.line, src.ID, errors.New("too many rules")}
+			return nil, &rulefile.Error{File: fileOf(src), Line: src.line, What: whatRule, ID: src.ID, Err: errors.New("too many rules")}
 		}
 		e.rules = append(e.rules, r)
 		e.sources = append(e.sources, *src)
@@ -496,7 +423,7 @@ func compile(userFile string, user []byte) (*engine, error) {
 			continue // the built-in ones are checked by a test
 		}
 		if err := e.checkExamples(i); err != nil {
-			return nil, &RuleError{fileOf(src), src.line, src.ID, err}
+			return nil, &rulefile.Error{File: fileOf(src), Line: src.line, What: whatRule, ID: src.ID, Err: err}
 		}
 	}
 	return e, nil
@@ -690,7 +617,7 @@ func (e *engine) index() {
 
 func (e *engine) loadProviders(lits *literalSpace) error {
 	var f providerFile
-	if err := decodeStrict(providersYAML, &f); err != nil {
+	if err := rulefile.Decode(providersYAML, &f); err != nil {
 		return fmt.Errorf("providers.yaml: %w", err)
 	}
 	hosts := newHostTrie()
@@ -762,7 +689,7 @@ func (e *engine) loadProviders(lits *literalSpace) error {
 
 func (e *engine) loadBlocklists(lits *literalSpace) error {
 	var f blocklistFile
-	if err := decodeStrict(blocklistsYAML, &f); err != nil {
+	if err := rulefile.Decode(blocklistsYAML, &f); err != nil {
 		return fmt.Errorf("blocklists.yaml: %w", err)
 	}
 	e.lists = f.Blocklists
