@@ -3,7 +3,8 @@ package esbulk
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"unicode/utf8"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 )
 
 // maxIDLength is the longest _id in bytes that Elasticsearch takes; a longer
@@ -54,13 +55,13 @@ func (b *Batch) Begin(index, id string) []byte {
 	if index != b.index || b.prefix == nil {
 		b.index = index
 		b.prefix = append(b.prefix[:0], `{"create":{"_index":`...)
-		b.prefix = appendString(b.prefix, index)
+		b.prefix = jsontext.AppendString(b.prefix, index)
 	}
 	b.open = len(b.buf)
 	buf := append(b.buf, b.prefix...)
 	if id != "" {
 		buf = append(buf, `,"_id":`...)
-		buf = appendString(buf, id)
+		buf = jsontext.AppendString(buf, id)
 	}
 	buf = append(buf, "}}\n"...)
 	b.source = len(buf)
@@ -108,41 +109,4 @@ func (b *Batch) runs(idx []int, fn func([]byte) error) error {
 		i = j
 	}
 	return nil
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends s as a JSON string (RFC 8259). Bytes that are not
-// UTF-8 become U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c >= 0x20 && c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			dst = append(dst, s[from:i]...)
-			if c < 0x20 {
-				dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-			} else {
-				dst = append(dst, '\\', c)
-			}
-			i++
-			from = i
-			continue
-		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && n == 1 {
-			dst = append(dst, s[from:i]...)
-			dst = append(dst, "\ufffd"...)
-			i++
-			from = i
-			continue
-		}
-		i += n
-	}
-	return append(append(dst, s[from:]...), '"')
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
@@ -43,9 +44,9 @@ type Event struct {
 func (w *Writer) AppendEvent(dst []byte, e *Event) []byte {
 	dst = w.appendHead(dst, e.Time, e.Name, e.SeverityText, e.UID)
 	dst = append(dst, `,"`+semconv.PMTAStream+`":`...)
-	dst = AppendString(dst, e.Stream)
+	dst = jsontext.AppendString(dst, e.Stream)
 	dst = append(dst, `,"body":`...)
-	dst = AppendString(dst, e.Body)
+	dst = jsontext.AppendString(dst, e.Body)
 	return append(appendAttrs(dst, e.Attrs), '}', '\n')
 }
 
@@ -57,7 +58,7 @@ func (w *Writer) appendHead(dst []byte, time int64, name, severity string, uid [
 		dst = append(dst, `",`...)
 	}
 	dst = append(dst, `"event.name":`...)
-	dst = AppendString(dst, name)
+	dst = jsontext.AppendString(dst, name)
 	dst = append(dst, `,"severity_text":"`...)
 	dst = append(dst, severity...)
 	dst = append(dst, `","`+semconv.LogRecordUID+`":"`...)
@@ -69,11 +70,11 @@ func appendAttrs(dst []byte, attrs []acct.Attr) []byte {
 	for i := range attrs {
 		a := &attrs[i]
 		dst = append(dst, ',')
-		dst = AppendString(dst, a.Key)
+		dst = jsontext.AppendString(dst, a.Key)
 		dst = append(dst, ':')
 		switch a.Kind {
 		case acct.KindString:
-			dst = AppendString(dst, a.Str)
+			dst = jsontext.AppendString(dst, a.Str)
 		case acct.KindInt:
 			dst = strconv.AppendInt(dst, a.Num, 10)
 		case acct.KindDouble:
@@ -86,7 +87,7 @@ func appendAttrs(dst []byte, attrs []acct.Attr) []byte {
 			for more {
 				var e string
 				e, rest, more = strings.Cut(rest, ",")
-				dst = AppendString(dst, e)
+				dst = jsontext.AppendString(dst, e)
 				if more {
 					dst = append(dst, ',')
 				}
@@ -121,41 +122,4 @@ func AppendFloat(dst []byte, f float64) []byte {
 		return append(dst, "null"...)
 	}
 	return strconv.AppendFloat(dst, f, 'g', -1, 64)
-}
-
-// plain marks the bytes that stand for themselves in a JSON string.
-var plain = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c >= ' ' && c != '"' && c != '\\'
-	}
-	return t
-}()
-
-const hexDigits = "0123456789abcdef"
-
-// AppendString appends s, which has to be valid UTF-8, as a JSON string.
-func AppendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if plain[c] {
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		from = i + 1
-	}
-	return append(append(dst, s[from:]...), '"')
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -41,19 +40,6 @@ func TestTimes(t *testing.T) {
 		require.Equal(t, want, string(w.appendTime(nil, ns)))
 		require.Equal(t, want, string(w.appendTime(nil, ns)), "from memory")
 	}
-}
-
-func FuzzAppendString(f *testing.F) {
-	f.Add("plain")
-	f.Add("\"\\\x00\x1f\u2028é\U0001F600")
-	f.Fuzz(func(t *testing.T, s string) {
-		if !utf8.ValidString(s) {
-			t.Skip("callers give valid text")
-		}
-		var back string
-		require.NoError(t, json.Unmarshal(AppendString(nil, s), &back))
-		require.Equal(t, s, back)
-	})
 }
 
 func TestNumbersThatJSONLacks(t *testing.T) {

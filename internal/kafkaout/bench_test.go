@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 )
 
 // BenchmarkFrame is the way of a message from its bytes to a batch ready to be
@@ -17,8 +17,8 @@ func BenchmarkFrame(b *testing.B) {
 		keys[i] = fmt.Appendf(nil, "domain%d.example", i%40)
 		v := fmt.Appendf(nil, `{"@timestamp":"2026-01-31T10:00:%02dZ","log.record.uid":"%032x"`, i%60, i*7919)
 		for j := range 30 {
-			v = jsonline.AppendString(append(v, ','), fmt.Sprintf("pmta.attribute.%d", j))
-			v = jsonline.AppendString(append(v, ':'), fmt.Sprintf("value %d", (i*j)%97))
+			v = jsontext.AppendString(append(v, ','), fmt.Sprintf("pmta.attribute.%d", j))
+			v = jsontext.AppendString(append(v, ':'), fmt.Sprintf("value %d", (i*j)%97))
 		}
 		values[i] = append(v, '}')
 		size += len(values[i])

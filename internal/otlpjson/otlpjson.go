@@ -12,13 +12,11 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 )
 
 // AppendLogs appends all of ld as one document.
@@ -188,7 +186,7 @@ func appendText(dst []byte, name, s string) []byte {
 		return dst
 	}
 	dst = append(append(append(dst, '"'), name...), '"', ':')
-	return append(appendString(dst, s), ',')
+	return append(jsontext.AppendString(dst, s), ',')
 }
 
 func appendCount(dst []byte, name string, n uint32) []byte {
@@ -208,7 +206,7 @@ func appendMap(dst []byte, m pcommon.Map) []byte {
 		}
 		first = false
 		dst = append(dst, `{"key":`...)
-		dst = appendString(dst, k)
+		dst = jsontext.AppendString(dst, k)
 		dst = append(dst, `,"value":`...)
 		dst = append(appendValue(dst, v), '}')
 	}
@@ -218,7 +216,7 @@ func appendMap(dst []byte, m pcommon.Map) []byte {
 func appendValue(dst []byte, v pcommon.Value) []byte {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
-		dst = appendString(append(dst, `{"stringValue":`...), v.Str())
+		dst = jsontext.AppendString(append(dst, `{"stringValue":`...), v.Str())
 	case pcommon.ValueTypeInt:
 		dst = append(dst, `{"intValue":"`...)
 		dst = append(strconv.AppendInt(dst, v.Int(), 10), '"')
@@ -266,42 +264,4 @@ func appendFloat(dst []byte, f float64) []byte {
 		return append(dst, `"-Infinity"`...)
 	}
 	return strconv.AppendFloat(dst, f, 'g', -1, 64)
-}
-
-// appendString appends a JSON string. What is not UTF-8 becomes U+FFFD, since
-// a JSON document has to be UTF-8.
-func appendString(dst []byte, s string) []byte {
-	if isPlain(s) {
-		return append(append(append(dst, '"'), s...), '"')
-	}
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\ufffd")
-	}
-	return jsonline.AppendString(dst, s)
-}
-
-// isPlain reports whether s is ASCII that needs no escape. It looks at eight
-// bytes at a time.
-func isPlain(s string) bool {
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		if special(uint64(s[i])|uint64(s[i+1])<<8|uint64(s[i+2])<<16|uint64(s[i+3])<<24|
-			uint64(s[i+4])<<32|uint64(s[i+5])<<40|uint64(s[i+6])<<48|uint64(s[i+7])<<56) != 0 {
-			return false
-		}
-	}
-	for ; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// special is not 0 if one of the eight bytes of x is a control character, a
-// quote, a backslash or not ASCII.
-func special(x uint64) uint64 {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	quote, slash := x^ones*'"', x^ones*'\\'
-	return (x | (x-ones*' ')&^x | (quote-ones)&^quote | (slash-ones)&^slash) & high
 }

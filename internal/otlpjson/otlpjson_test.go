@@ -183,18 +183,6 @@ func TestNotUTF8(t *testing.T) {
 	require.Contains(t, string(doc), "a\ufffdb")
 }
 
-func TestIsPlain(t *testing.T) {
-	for n := range 20 {
-		for at := range n {
-			for c := range 256 {
-				b := []byte("abcdefghijklmnopqrstu"[:n])
-				b[at] = byte(c)
-				require.Equal(t, c >= ' ' && c < 128 && c != '"' && c != '\\', isPlain(string(b)), "%q", b)
-			}
-		}
-	}
-}
-
 func bench() plog.Logs {
 	ld := plog.NewLogs()
 	rl := ld.ResourceLogs().AppendEmpty()

@@ -2,113 +2,14 @@ package schema
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
-	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 )
-
-const hexDigits = "0123456789abcdef"
-
-// plainASCII marks the bytes that stand for themselves in a JSON string.
-var plainASCII = func() (t [256]bool) {
-	for c := range utf8.RuneSelf {
-		t[c] = c >= ' ' && c != '"' && c != '\\'
-	}
-	return t
-}()
-
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// special has a high bit set when one of the eight bytes of w does not stand
-// for itself in a JSON string: control, quote, backslash or beyond ASCII.
-func special(w uint64) uint64 {
-	q, b := w^(ones*'"'), w^(ones*'\\')
-	return (w | (w - ones*' ') | (q - ones) | (b - ones)) & highs
-}
-
-// isPlain reports whether s needs no escaping. The few values for which the
-// test of eight bytes at once is too strict take the slow way to the same
-// result.
-func isPlain(s string) bool {
-	n := len(s)
-	if n < 8 {
-		for i := range n {
-			if !plainASCII[s[i]] {
-				return false
-			}
-		}
-		return true
-	}
-	b := unsafe.Slice(unsafe.StringData(s), n)
-	var bad uint64
-	for len(b) > 32 {
-		bad |= special(binary.LittleEndian.Uint64(b)) | special(binary.LittleEndian.Uint64(b[8:])) |
-			special(binary.LittleEndian.Uint64(b[16:])) | special(binary.LittleEndian.Uint64(b[24:]))
-		b = b[32:]
-	}
-	for len(b) > 8 {
-		bad |= special(binary.LittleEndian.Uint64(b))
-		b = b[8:]
-	}
-	// The last eight bytes, of which some were looked at before.
-	b = unsafe.Slice(unsafe.StringData(s), n)
-	return bad|special(binary.LittleEndian.Uint64(b[n-8:])) == 0
-}
-
-// appendString appends s as a JSON string.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	if isPlain(s) {
-		dst = append(dst, s...)
-		return append(dst, '"')
-	}
-	return appendEscaped(dst, s)
-}
-
-func appendEscaped(dst []byte, s string) []byte {
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plainASCII[c] {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				dst = append(dst, s[from:i]...)
-				dst = append(dst, "\ufffd"...)
-				from = i + 1
-			}
-			i += n
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		i++
-		from = i
-	}
-	return append(append(dst, s[from:]...), '"')
-}
 
 func appendFloat(dst []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
@@ -124,7 +25,7 @@ func appendFloat(dst []byte, f float64) []byte {
 func appendValue(dst []byte, v pcommon.Value) []byte {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
-		return appendString(dst, v.Str())
+		return jsontext.AppendString(dst, v.Str())
 	case pcommon.ValueTypeInt:
 		return strconv.AppendInt(dst, v.Int(), 10)
 	case pcommon.ValueTypeDouble:
@@ -149,7 +50,7 @@ func appendValue(dst []byte, v pcommon.Value) []byte {
 				dst = append(dst, ',')
 			}
 			sep = true
-			dst = appendString(dst, k)
+			dst = jsontext.AppendString(dst, k)
 			dst = append(dst, ':')
 			dst = appendValue(dst, e)
 		}

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
@@ -58,7 +59,7 @@ type famTarget struct {
 // nestedNames are those of Elasticsearch's otel mapping.
 var nestedNames = map[string]string{"event.name": "event_name"}
 
-func jsonKey(name string) []byte { return append(appendString(nil, name), ':') }
+func jsonKey(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
 
 func compileProgram(o Options) *program {
 	p := &program{byName: map[string]int{}, attrs: map[string][]target{}, resource: map[string][]target{}, redacted: semconv.PMTARedactionKeyID}
@@ -544,11 +545,11 @@ func (p *plan) finish() {
 				if i > 0 {
 					text = append(text, ',')
 				}
-				text = appendString(text, v)
+				text = jsontext.AppendString(text, v)
 			}
 			text = append(text, ']')
 		default:
-			text = appendString(text, o.value)
+			text = jsontext.AppendString(text, o.value)
 		}
 		text = append(text, ',')
 		if n := len(p.doc) - 1; n >= 0 && o.alone && p.doc[n].kind == opConst && p.doc[n].alone {
@@ -741,7 +742,7 @@ func (r *Renderer) customName(key string) string {
 	return strings.ReplaceAll(key, ".", "_")
 }
 
-// validName makes a name UTF-8, as appendString would.
+// validName makes a name UTF-8, as jsontext.AppendString would.
 func validName(name string) string {
 	if utf8.ValidString(name) {
 		return name

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsontext"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/logslab"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/privacy"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
@@ -280,8 +281,8 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 				dst = append(dst, o.json...)
 				if o.src < resBase {
 					if s := r.attrs.Text(o.src); s != nil {
-						if !isPlain(*s) {
-							dst = appendEscaped(append(dst, '"'), *s)
+						if !jsontext.IsPlain(*s) {
+							dst = jsontext.AppendEscaped(append(dst, '"'), *s)
 							break
 						}
 						dst = append(dst, '"')
@@ -323,7 +324,7 @@ func (c *cursor) appendJSON(dst []byte, p *plan) []byte {
 				if n > 0 {
 					dst = append(dst, ',')
 				}
-				dst = appendString(dst, s)
+				dst = jsontext.AppendString(dst, s)
 			}
 			dst = append(dst, ']')
 			r.set = r.set[:0]
@@ -352,9 +353,9 @@ func (c *cursor) appendVal(dst []byte, v *value) []byte {
 	case isRaw:
 		return appendValue(dst, v.raw)
 	case isStr:
-		return appendString(dst, v.str)
+		return jsontext.AppendString(dst, v.str)
 	case isList:
-		return append(appendString(append(dst, '['), v.str), ']')
+		return append(jsontext.AppendString(append(dst, '['), v.str), ']')
 	case isInt:
 		return strconv.AppendInt(dst, v.num, 10)
 	case isDate:
@@ -365,7 +366,7 @@ func (c *cursor) appendVal(dst []byte, v *value) []byte {
 		return appendEpoch(dst, v.num)
 	case isText:
 		dst = append(dst, `{"text":`...)
-		return append(appendString(dst, v.str), '}')
+		return append(jsontext.AppendString(dst, v.str), '}')
 	case isOther:
 		dst = append(dst, `{"structured":`...)
 		return append(appendValue(dst, v.raw), '}')
