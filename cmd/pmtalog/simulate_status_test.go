@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/otelcol-pmta/otelcol-pmta/internal/freeport"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/webmon"
 )
 
@@ -38,12 +40,11 @@ func TestSimulateStatusFlags(t *testing.T) {
 
 // While mail is written the monitor tells of it, over HTTPS if asked to.
 func TestSimulateServesStatus(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := free.Addr().String()
-	_ = free.Close()
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	dir := t.TempDir()
 	cert := filepath.Join(dir, "webmon.pem")
 	ctx, cancel := context.WithCancel(context.Background())

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/freeport"
 )
 
 // Options say what to run.
@@ -50,12 +51,16 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(filepath.Join(o.Dir, "pmta"), 0o755); err != nil {
 		return err
 	}
-	metricsPort, healthPort, err := freePorts()
-	if err != nil {
-		return err
+	var ports [2]string // metrics, health
+	for i := range ports {
+		port, err := freeport.Get()
+		if err != nil {
+			return err
+		}
+		ports[i] = strconv.Itoa(port)
 	}
 	agent, err := start(filepath.Join(o.Dir, "agent.log"), exec.Command(o.Agent, "--config", o.Config),
-		"RUN_DIR="+o.Dir, "METRICS_PORT="+metricsPort, "HEALTH_PORT="+healthPort)
+		"RUN_DIR="+o.Dir, "METRICS_PORT="+ports[0], "HEALTH_PORT="+ports[1])
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -81,7 +86,7 @@ func Run(ctx context.Context, o Options) error {
 	defer tick.Stop()
 	var last, now summary
 	show := func() {
-		if s, err := scrape(metricsPort); err == nil && s.at.Sub(now.at) > time.Second/2 {
+		if s, err := scrape(ports[0]); err == nil && s.at.Sub(now.at) > time.Second/2 {
 			last, now = now, s
 			line := now.line(last)
 			if o.Terminal {
@@ -128,19 +133,6 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("agent: %w\n%s", errAgent, tailOf(filepath.Join(o.Dir, "agent.log")))
 	}
 	return nil
-}
-
-func freePorts() (a, b string, err error) {
-	var ls [2]net.Listener
-	var ports [2]string
-	for i := range ls {
-		if ls[i], err = net.Listen("tcp", "localhost:0"); err != nil {
-			return "", "", err
-		}
-		defer func() { _ = ls[i].Close() }()
-		ports[i] = strconv.Itoa(ls[i].Addr().(*net.TCPAddr).Port)
-	}
-	return ports[0], ports[1], nil
 }
 
 // process is a child that is ended by a signal, not by the terminal, so that

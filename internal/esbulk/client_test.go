@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/estest"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -380,10 +382,9 @@ func TestWholeRequestIsRetried(t *testing.T) {
 
 func TestFailoverToTheNextNode(t *testing.T) {
 	// A port on which nobody listens.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	require.NoError(t, err)
-	down := &url.URL{Scheme: "http", Host: l.Addr().String()}
-	require.NoError(t, l.Close())
+	down := &url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 
 	busy, up := estest.New(t), estest.New(t)
 	busy.OnBulk = func(int) estest.Fault { return estest.Fault{Status: 503} }

@@ -22,6 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/freeport"
 )
 
 func TestEveryCompressionAndEveryField(t *testing.T) {
@@ -464,10 +466,9 @@ func TestSilentBroker(t *testing.T) {
 
 func TestADeadAddressAmongTheBrokers(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "t"))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	require.NoError(t, err)
-	dead := l.Addr().String()
-	require.NoError(t, l.Close())
+	dead := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	cfg := testConfig(c)
 	cfg.Brokers = append([]string{dead, dead}, cfg.Brokers...)
 	p := producer(t, cfg)

@@ -20,7 +20,8 @@ func TestAppendTime(t *testing.T) {
 }
 
 func TestAppendEpoch(t *testing.T) {
-	require.Equal(t, "1549662821.250", string(appendEpoch(nil, 1549662821250999999)))
+	require.Equal(t, "1549662821.250", string(appendEpoch(nil, 1549662821250400000)))
+	require.Equal(t, "1549662821.251", string(appendEpoch(nil, 1549662821250500300)), "as splunk_hec rounds")
 	require.Equal(t, "0.001", string(appendEpoch(nil, 1e6)))
 	require.Equal(t, "-1.500", string(appendEpoch(nil, -1.5e9)))
 }

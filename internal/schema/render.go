@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"math"
 	"net/mail"
 	"slices"
 	"strconv"
@@ -374,9 +375,13 @@ func (c *cursor) appendVal(dst []byte, v *value) []byte {
 	return append(dst, "null"...)
 }
 
+// millis rounds nanoseconds to milliseconds as contrib's splunk_hec exporter
+// does, whose time of an event the field has to agree with.
+func millis(ns int64) int64 { return int64(math.Round(float64(ns) / 1e6)) }
+
 // appendEpoch appends seconds with milliseconds.
 func appendEpoch(dst []byte, ns int64) []byte {
-	ms := ns / 1e6
+	ms := millis(ns)
 	if ms < 0 {
 		return strconv.AppendFloat(dst, float64(ms)/1e3, 'f', 3, 64)
 	}
@@ -556,7 +561,7 @@ func (c *cursor) put(o *edit, v *value, slab *logslab.Slab) {
 	case isDate:
 		e.Text(i, o.name, r.date(v.num, slab))
 	case isEpoch:
-		e.Double(i, o.name, float64(v.num/1e6)/1e3)
+		e.Double(i, o.name, float64(millis(v.num))/1e3)
 	}
 }
 

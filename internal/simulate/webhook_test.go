@@ -13,10 +13,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/freeport"
 )
 
 // hook is a server that refuses some requests.
@@ -181,14 +184,11 @@ func TestWebhookWaits(t *testing.T) {
 
 // TestWebhookDown: without a server the records stay in the staging files, and the run ends with an error.
 func TestWebhookDown(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	dir := t.TempDir()
 	log := mustLog(t, SystemLogConfig{LogFileConfig: LogFileConfig{Path: filepath.Join(dir, "log")}})
 	w, err := NewWebhook(WebhookConfig{URL: "http://user:secret@" + address + "/x", Staging: filepath.Join(dir, "staging", "w.csv"), Notify: log.Note})

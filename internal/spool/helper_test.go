@@ -49,6 +49,9 @@ type disk struct {
 	gate   chan struct{}                            // a write to a data file waits until it is closed
 	maxSum int64                                    // most bytes in data files at any time
 	noCut  bool                                     // files cannot be truncated
+
+	refused chan struct{} // closed with the first write that is refused for space
+	refuse  sync.Once
 }
 
 type content struct {
@@ -59,7 +62,7 @@ type content struct {
 }
 
 func newDisk() *disk {
-	return &disk{files: map[string]*content{}, space: -1, now: time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)}
+	return &disk{files: map[string]*content{}, refused: make(chan struct{}), space: -1, now: time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)}
 }
 
 func (d *disk) clock() time.Time {
@@ -172,6 +175,7 @@ func (f *diskFile) Write(b []byte) (int, error) {
 	defer f.d.mu.Unlock()
 	if f.d.space >= 0 && int64(n) > f.d.space {
 		n, err = int(f.d.space), errFull
+		f.d.refuse.Do(func() { close(f.d.refused) })
 	}
 	if f.d.space >= 0 {
 		f.d.space -= int64(n)

@@ -198,6 +198,7 @@ func TestDiskStaysFull(t *testing.T) {
 	want := records(0, 30_000)
 	in := newInput(want)
 	finish := start(t, in, cfg)
+	<-d.refused
 	d.mu.Lock()
 	d.space = -1
 	d.mu.Unlock()
