@@ -25,6 +25,8 @@ import (
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/tlshint"
 )
 
 // Config is what a Client needs.
@@ -122,11 +124,15 @@ func (e *StatusError) Error() string {
 	if e.Reason != "" {
 		s += ": " + e.Reason
 	}
-	switch e.Status {
-	case http.StatusUnauthorized:
+	switch {
+	case e.Status == http.StatusUnauthorized:
 		s += " (check user and password, api_key, or bearer_token)"
-	case http.StatusForbidden:
+	case e.Status == http.StatusForbidden:
 		s += " (the user needs the index privileges auto_configure and create_doc on the data stream)"
+	case e.Status/100 == 3:
+		s += " (redirects are not followed: set endpoint to where this one leads)"
+	case e.Status == http.StatusNotFound && e.Type == "", e.Type == plainError:
+		s += " (check that endpoint is the address of Elasticsearch, its path included)"
 	}
 	return s
 }
@@ -430,6 +436,11 @@ func (c *Client) post(ctx context.Context, b *Batch, idx []int) (response, error
 		r.items, err = parseItems(answer, len(idx))
 		return r, err
 	}
+	if to := res.Header.Get("Location"); to != "" && res.StatusCode/100 == 3 {
+		to, _, _ = strings.Cut(to, "?")
+		r.text = "go to " + to
+		return r, nil
+	}
 	if r.err = parseError(answer); r.err == nil {
 		r.text = strings.TrimSpace(strings.ToValidUTF8(string(answer[:min(len(answer), 200)]), ""))
 	}
@@ -539,7 +550,7 @@ func (t *nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if cause := context.Cause(ctx); cause != nil && r.Context().Err() == nil {
 			err = cause
 		}
-		return nil, fmt.Errorf("%s: %w", r.URL.Host, err)
+		return nil, explain(r.URL, err)
 	}
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	_ = res.Body.Close()
@@ -551,6 +562,18 @@ func (t *nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	res.Body = io.NopCloser(bytes.NewReader(answer))
 	return res, nil
+}
+
+// explain names the node and, as far as it is known, what to do.
+func explain(node *url.URL, err error) error {
+	hint := tlshint.For(err)
+	if hint == "" && node.Scheme == "http" && errors.Is(err, io.EOF) {
+		hint = "if this node wants TLS, write https:// in endpoint"
+	}
+	if hint != "" {
+		return fmt.Errorf("%s: %w (%s)", node.Host, err, hint)
+	}
+	return fmt.Errorf("%s: %w", node.Host, err)
 }
 
 // trackedBody tells when it has been closed.

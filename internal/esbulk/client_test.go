@@ -3,9 +3,13 @@ package esbulk
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -210,6 +214,8 @@ func TestWhatIsNotTheDocumentsFaultIsPending(t *testing.T) {
 		"no index":    {Status: 404, Type: "index_not_found_exception", Reason: "no such index"},
 		"shard limit": {Status: 400, Type: "validation_exception", Reason: "this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum normal shards open;"},
 		"no pipeline": {Status: 400, Type: "illegal_argument_exception", Reason: "pipeline with id [x] does not exist"},
+		"closed":      {Status: 400, Type: "index_closed_exception", Reason: "closed"},
+		"alias":       {Status: 400, Type: "illegal_argument_exception", Reason: "no write index is defined for alias [mail]. The write index may be explicitly disabled using is_write_index=false or the alias points to multiple indices without one being designated as a write index"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := estest.New(t)
@@ -341,6 +347,7 @@ func TestForeignAnswersKeepEverything(t *testing.T) {
 		"wrong count":   {Status: 200, Body: `{"errors":false,"items":[{"create":{"status":201}}]}`},
 		"wrong action":  {Status: 200, Body: `{"errors":false,"items":[{"index":{"status":201}},{"index":{"status":201}},{"index":{"status":201}}]}`},
 		"found":         {Status: 302, Body: "elsewhere"},
+		"wrong path":    {Status: 400, Body: `{"error":"no handler found for uri [/a/b/_bulk?filter_path=errors] and method [POST]"}`},
 		"not found":     {Status: 404, Body: "no such page"},
 		"unauthorized":  {Status: 401},
 		"no privileges": {Status: 403},
@@ -357,6 +364,47 @@ func TestForeignAnswersKeepEverything(t *testing.T) {
 			require.Empty(t, r.outcomes)
 		})
 	}
+}
+
+// What somebody has to mend is said in terms of the settings.
+func TestErrorsNameTheFix(t *testing.T) {
+	send := func(t *testing.T, f estest.Fault, change func(*Config)) error {
+		s := estest.New(t)
+		s.OnBulk = func(int) estest.Fault { return f }
+		u, err := url.Parse(s.URL)
+		require.NoError(t, err)
+		tr := &http.Transport{}
+		t.Cleanup(tr.CloseIdleConnections)
+		cfg := Config{URLs: []*url.URL{u}, MaxBytes: 1 << 20, Transport: tr}
+		if change != nil {
+			change(&cfg)
+		}
+		c, err := New(cfg)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
+		pending, err := c.Send(context.Background(), batchOf(0, 3), func([]Rejection) error { t.Error("rejected"); return nil })
+		require.Equal(t, seq(3), pending)
+		return err
+	}
+	redirect := http.Header{"Location": {"https://es.example.com:9243/_bulk?filter_path=errors"}}
+	require.EqualError(t, send(t, estest.Fault{Status: 308, Header: redirect, Body: "<html>"}, nil),
+		"Elasticsearch answers 308: go to https://es.example.com:9243/_bulk (redirects are not followed: set endpoint to where this one leads)")
+	require.ErrorContains(t, send(t, estest.Fault{Status: 404, Body: "no such page"}, nil), "check that endpoint is the address of Elasticsearch")
+	require.ErrorContains(t, send(t, estest.Fault{Status: 400, Body: `{"error":"no handler found for uri [/a/b/_bulk] and method [POST]"}`}, nil), "its path included")
+
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
+	defer tr.CloseIdleConnections()
+	require.ErrorContains(t, send(t, estest.Fault{}, func(c *Config) {
+		u, err := url.Parse(secure.URL)
+		require.NoError(t, err)
+		c.URLs, c.Transport = []*url.URL{u}, tr
+	}), "set tls::ca_file")
+	// A node hangs up on a client that does not speak TLS.
+	require.ErrorContains(t, send(t, estest.Fault{ResetBefore: true}, nil), "write https:// in endpoint")
 }
 
 func TestWholeRequestIsRetried(t *testing.T) {

@@ -112,10 +112,14 @@ func parseError(body []byte) *esError {
 	}
 	var s string
 	if json.Unmarshal(r.Error, &s) == nil && s != "" {
-		return &esError{Type: "error", Reason: s}
+		return &esError{Type: plainError, Reason: s}
 	}
 	return nil
 }
+
+// plainError stands for the type of an error that is a mere text: it comes from
+// the layer before the bulk API, as "no handler found for uri".
+const plainError = "error"
 
 // verdict is what becomes of a document or of a request.
 type verdict int
@@ -151,15 +155,20 @@ func judge(it item) verdict {
 }
 
 // notItsFault tells the errors with status 400 that say something about the
-// cluster or the configuration, not about a document: the shard limit, an
-// ingest pipeline that does not exist, a parameter that an old version does
-// not know.
+// cluster or the configuration, not about a document: the shard limit, a closed
+// index, an alias without a write index, an ingest pipeline that does not
+// exist, a parameter that an old version does not know, an address that is not
+// that of the bulk API.
 func notItsFault(e *esError) bool {
 	switch e.Type {
-	case "validation_exception":
+	case "validation_exception", "index_closed_exception", plainError:
 		return true
 	case "illegal_argument_exception":
-		return strings.HasPrefix(e.Reason, "pipeline with id [") || strings.HasPrefix(e.Reason, "request [")
+		for _, prefix := range []string{"pipeline with id [", "request [", "no write index is defined for alias ["} {
+			if strings.HasPrefix(e.Reason, prefix) {
+				return true
+			}
+		}
 	}
 	return false
 }
