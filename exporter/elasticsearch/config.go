@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/configkeys"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/estemplate"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
@@ -187,15 +188,42 @@ func createDefaultConfig() component.Config {
 	}
 }
 
+// notHere are keys of contrib's exporter that this one does not have.
+var notHere = func() map[string]string {
+	m := map[string]string{
+		"batcher":                 "is not there any more; use sending_queue::batch",
+		"discover":                "is not supported; list the nodes in endpoints",
+		"logs_dynamic_pipeline":   "is not supported; set pipeline, or none",
+		"logstash_format":         "is not supported; documents go to data streams, or to logs_index",
+		"mapping::allowed_modes":  "is not supported; mapping::mode is that of all records",
+		"metadata_keys":           "is not supported; remove it",
+		"include_source_on_error": "is not supported; remove it: the document is in the dead letter file",
+		"retry::max_requests":     "is not there any more; use retry::max_retries, which does not count the first attempt",
+		"telemetry":               "is not supported; remove it",
+	}
+	for _, signal := range []string{"traces", "metrics", "profiles"} {
+		m[signal+"_index"] = "this exporter takes logs only; remove it"
+	}
+	return m
+}()
+
 // Unmarshal reads a configuration. flush::interval and num_workers are
-// contrib's older names of keys below sending_queue.
+// contrib's older names of keys below sending_queue, and cloud_id is what
+// others call cloudid. logs_dynamic_index has no effect there any more, nor
+// here. A queue on disk cannot wait for results, so that default does not apply
+// to it.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	if err := configkeys.Refuse(conf, notHere); err != nil {
+		return err
+	}
 	raw := conf.ToStringMap()
 	aliases := []struct{ old, key string }{
 		{"flush::interval", "sending_queue::batch::flush_timeout"},
 		{"num_workers", "sending_queue::num_consumers"},
+		{"cloud_id", "cloudid"},
 	}
 	merged := confmap.NewFromStringMap(raw)
+	merged.Delete("logs_dynamic_index")
 	for _, a := range aliases {
 		if !conf.IsSet(a.old) {
 			continue
@@ -203,7 +231,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 		value := conf.Get(a.old)
 		merged.Delete(a.old)
 		if conf.IsSet(a.key) {
-			return fmt.Errorf("%s: is the old name of %s; set only the latter", a.old, a.key)
+			return fmt.Errorf("%s: is another name of %s; set only the latter", a.old, a.key)
 		}
 		m := map[string]any{}
 		at := m
@@ -219,7 +247,13 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 		}
 	}
 	type plain Config // without this method
-	return merged.Unmarshal((*plain)(c))
+	if err := merged.Unmarshal((*plain)(c)); err != nil {
+		return err
+	}
+	if q := c.SendingQueue; q.HasValue() && q.Get().StorageID != nil && !merged.IsSet("sending_queue::wait_for_result") {
+		c.SendingQueue.Get().WaitForResult = false
+	}
+	return nil
 }
 
 // Validate reports every mistake at once, each with its key and the way out.

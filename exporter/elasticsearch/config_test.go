@@ -79,7 +79,21 @@ func TestOlderKeys(t *testing.T) {
 	require.Equal(t, 7*time.Second, cfg.SendingQueue.Get().Batch.Get().FlushTimeout)
 	require.EqualValues(t, 1_000_000, cfg.Flush.Bytes)
 	_, err = load(t, `{endpoint: "http://localhost:9200", num_workers: 3, sending_queue: {num_consumers: 4}}`)
-	require.ErrorContains(t, err, "num_workers: is the old name of sending_queue::num_consumers; set only the latter")
+	require.ErrorContains(t, err, "num_workers: is another name of sending_queue::num_consumers; set only the latter")
+}
+
+// Keys of contrib's exporter that have no effect there, or another name here.
+func TestOtherKeys(t *testing.T) {
+	t.Setenv(urlVariable, "")
+	id := "name:" + base64.StdEncoding.EncodeToString([]byte("eu.example.com$es1$kb1"))
+	cfg, err := load(t, "{cloud_id: '"+id+"', logs_dynamic_index: {enabled: true}}")
+	require.NoError(t, err)
+	require.Equal(t, id, cfg.CloudID)
+	_, err = load(t, "{cloud_id: '"+id+"', cloudid: '"+id+"'}")
+	require.ErrorContains(t, err, "cloud_id: is another name of cloudid; set only the latter")
+	cfg, err = load(t, "{endpoint: 'http://a:9200', sending_queue: {storage: file_storage}}")
+	require.NoError(t, err)
+	require.False(t, cfg.SendingQueue.Get().WaitForResult)
 }
 
 func TestAddressFromEnvironment(t *testing.T) {
@@ -143,6 +157,10 @@ func TestInvalidConfigs(t *testing.T) {
 		"{endpoint: 'http://a', manage_templates: true, data_stream: {dataset: x}}": `which data_stream::dataset "x" does not match`,
 		"{endpoint: 'http://a', retry_on_failure: {initial_interval: -1s}}":         "'initial_interval' must be non-negative",
 		"{endpoint: 'http://a', apikey: x}":                                         "apikey",
+		"{endpoint: 'http://a', discover: {on_start: true}}":                        "discover: is not supported; list the nodes in endpoints",
+		"{endpoint: 'http://a', batcher: {enabled: false}}":                         "batcher: is not there any more; use sending_queue::batch",
+		"{endpoint: 'http://a', retry: {max_requests: 3}}":                          "retry::max_requests: is not there any more; use retry::max_retries",
+		"{endpoint: 'http://a', traces_index: x}":                                   "traces_index: this exporter takes logs only; remove it",
 	} {
 		t.Run(text, func(t *testing.T) {
 			_, err := load(t, text)
