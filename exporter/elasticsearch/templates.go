@@ -39,6 +39,8 @@ func (e *logsExporter) ensureTemplates(ctx context.Context) error {
 		switch d.Action {
 		case estemplate.Newer:
 			e.log.Warn("a newer version is installed and stays", zap.String("path", d.Path), zap.Int("version", d.Version), zap.Int("own_version", estemplate.Version))
+		case estemplate.Foreign:
+			e.log.Warn("is not of otelcol-pmta and stays; field types may not fit. To have it replaced, delete it and start the agent again", zap.String("path", d.Path))
 		case estemplate.Unchanged:
 			e.log.Debug("is installed", zap.String("path", d.Path))
 		default:

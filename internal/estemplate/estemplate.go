@@ -36,6 +36,9 @@ const (
 // pmta.
 const DefaultIndexPattern = "logs-pmta.*-*"
 
+// managedBy marks in _meta what is ours.
+const managedBy = "otelcol-pmta"
+
 // priority is above that of Elasticsearch's own templates for logs-*-*.
 const priority = 250
 
@@ -118,7 +121,7 @@ func seal(path string, body obj) Object {
 	sum := sha256.Sum256(plain)
 	hash := hex.EncodeToString(sum[:8])
 	meta := obj{
-		"managed_by":  "otelcol-pmta",
+		"managed_by":  managedBy,
 		"description": "PowerMTA logs. Do not edit: put your own settings into the component template pmta@custom.",
 		"version":     Version,
 		"hash":        hash,
@@ -153,6 +156,7 @@ const (
 	Updated   Action = "updated"   // it was there in an older or other form
 	Unchanged Action = "unchanged" // it was there just so
 	Newer     Action = "newer"     // a newer version is there, which stays
+	Foreign   Action = "foreign"   // something of that name that is not ours is there, which stays
 )
 
 // Done is what became of an object.
@@ -189,9 +193,9 @@ func (e *Error) Error() string {
 }
 
 // Install puts objects in place that are not there, or in an older version. It
-// never overwrites a newer version, and it does not write what is there
-// already, so it may run at every start and from many agents at once. It
-// stops at the first error, which is an *Error when Elasticsearch answered.
+// never overwrites a newer version or what somebody else made under that name,
+// and it does not write what is there already, so it may run at every start and
+// from many agents at once. It stops at the first error, which is an *Error when Elasticsearch answered.
 func Install(ctx context.Context, tp esapi.Transport, objects []Object) ([]Done, error) {
 	var done []Done
 	for _, o := range objects {
@@ -205,6 +209,8 @@ func Install(ctx context.Context, tp esapi.Transport, objects []Object) ([]Done,
 		version, hash := max(is.Version, is.Meta.Version), is.Meta.Hash
 		d := Done{Path: o.Path, Version: Version}
 		switch {
+		case found && is.Meta.ManagedBy != managedBy:
+			d.Action, d.Version = Foreign, version
 		case found && version > Version:
 			d.Action, d.Version = Newer, version
 		case found && version == Version && hash == o.Hash:
@@ -237,8 +243,9 @@ type stamp struct {
 	Version    int      `json:"version"`
 	ComposedOf []string `json:"composed_of"`
 	Meta       struct {
-		Version int    `json:"version"`
-		Hash    string `json:"hash"`
+		ManagedBy string `json:"managed_by"`
+		Version   int    `json:"version"`
+		Hash      string `json:"hash"`
 	} `json:"_meta"`
 }
 

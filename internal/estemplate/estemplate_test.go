@@ -80,9 +80,9 @@ func TestInstallIsIdempotent(t *testing.T) {
 
 func TestNewerVersionStays(t *testing.T) {
 	s := estest.New(t)
-	newer := `{"version":1000,"_meta":{"version":1000,"hash":"x"},"template":{}}`
+	newer := `{"version":1000,"_meta":{"managed_by":"otelcol-pmta","version":1000,"hash":"x"},"template":{}}`
 	s.Store(PathSettings, newer)
-	s.Store(PathPolicy, `{"policy":{"_meta":{"version":1000},"phases":{}}}`)
+	s.Store(PathPolicy, `{"policy":{"_meta":{"managed_by":"otelcol-pmta","version":1000},"phases":{}}}`)
 	got := install(t, s, Options{Mode: ModeOTel, Lifecycle: LifecycleILM, Retention: "30d"})
 	require.Equal(t, map[string]Action{PathPolicy: Newer, PathSettings: Newer, PathMappings(ModeOTel): Installed, PathIndexTemplate: Installed}, got)
 	require.JSONEq(t, newer, string(s.Stored(PathSettings)))
@@ -90,9 +90,30 @@ func TestNewerVersionStays(t *testing.T) {
 
 func TestOlderVersionIsReplaced(t *testing.T) {
 	s := estest.New(t)
-	s.Store(PathSettings, `{"version":0,"template":{}}`)
+	s.Store(PathSettings, `{"version":1,"_meta":{"managed_by":"otelcol-pmta","version":1,"hash":"x"},"template":{}}`)
 	require.Equal(t, Updated, install(t, s, defaults(ModeOTel))[PathSettings])
 	require.Contains(t, string(s.Stored(PathSettings)), "best_compression")
+}
+
+// What an administrator made under the same name is the administrator's.
+func TestForeignTemplatesStay(t *testing.T) {
+	s := estest.New(t)
+	theirs := map[string]string{
+		PathPolicy:             `{"policy":{"phases":{"delete":{"min_age":"7d","actions":{"delete":{}}}}}}`,
+		PathSettings:           `{"template":{"settings":{"index":{"number_of_shards":12}}}}`,
+		PathMappings(ModeOTel): `{"version":1,"_meta":{"managed_by":"mail team"},"template":{}}`,
+		PathIndexTemplate:      `{"index_patterns":["logs-pmta.*-*"],"data_stream":{},"priority":500}`,
+	}
+	want := map[string]Action{}
+	for path, body := range theirs {
+		s.Store(path, body)
+		want[path] = Foreign
+	}
+	require.Equal(t, want, install(t, s, Options{Mode: ModeOTel, Lifecycle: LifecycleILM, Retention: "30d"}))
+	require.Empty(t, s.Puts())
+	for path, body := range theirs {
+		require.JSONEq(t, body, string(s.Stored(path)))
+	}
 }
 
 // One data stream cannot hold documents of two modes.
