@@ -59,6 +59,9 @@ func (e *logsExporter) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("dead_letter::path: cannot be written: %w", err)
 	}
+	// These are records in order that Elasticsearch does not take, all of them
+	// where a mapping is wrong: the oldest would be gone within hours.
+	dead.KeepAll = true
 	e.dead = dead
 	if e.client, err = e.newClient(ctx, host); err != nil {
 		return err
@@ -258,7 +261,7 @@ func (w *worker) deadLetter(ctx context.Context, ld plog.Logs, rs []esbulk.Rejec
 		en.SetRaw(string(r.Document))
 	}
 	if err := w.e.dead.Write(entries); err != nil {
-		return err
+		return fmt.Errorf("dead_letter::path: %s: %w", w.e.cfg.DeadLetter.Path, err)
 	}
 	for i := range entries {
 		w.e.telemetry.ElasticsearchDeadLetters.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", entries[i].Reason)))

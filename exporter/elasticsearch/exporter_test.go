@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/exporter/elasticsearch/internal/metadatatest"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/estemplate"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/estest"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
@@ -255,6 +257,25 @@ func TestDeadLetter(t *testing.T) {
 	metadatatest.AssertEqualElasticsearchDeadLetters(t, e.telemetry, []metricdata.DataPoint[int64]{
 		{Value: 1, Attributes: attribute.NewSet(attribute.String("reason", "document_parsing_exception"))},
 	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+}
+
+// When the dead letter files are full, none is deleted: the documents come back.
+func TestDeadLettersAreKept(t *testing.T) {
+	s := estest.New(t)
+	s.OnItem = func(estest.Doc, int) *estest.ItemFault {
+		return &estest.ItemFault{Status: 400, Type: "document_parsing_exception", Reason: "all of them"}
+	}
+	cfg := testConfig(t, s.URL)
+	cfg.DeadLetter.MaxSize, cfg.DeadLetter.MaxFiles = 1<<10, 2
+	e := start(t, cfg, nil)
+	require.NoError(t, e.ConsumeLogs(context.Background(), small(10)))
+	require.NoError(t, e.ConsumeLogs(context.Background(), small(10)))
+	err := e.ConsumeLogs(context.Background(), small(10))
+	require.ErrorIs(t, err, quarantine.ErrFull)
+	require.ErrorContains(t, err, cfg.DeadLetter.Path)
+	require.False(t, consumererror.IsPermanent(err))
+	require.NoError(t, os.Rename(cfg.DeadLetter.Path+".1", cfg.DeadLetter.Path+".seen"))
+	require.NoError(t, e.ConsumeLogs(context.Background(), small(10)))
 }
 
 func TestTooLargeDocumentIsADeadLetter(t *testing.T) {

@@ -70,6 +70,9 @@ func (e *logsExporter) start(ctx context.Context, _ component.Host) error {
 	if err != nil {
 		return fmt.Errorf("dead_letter::path: %w; the agent needs to write there", err)
 	}
+	// These are records in order that the topic does not take; with a wrong
+	// limit there may be many, and the oldest would be gone soon.
+	dead.KeepAll = true
 	compression, err := kafkaout.ParseCompression(c.Producer.Compression)
 	if err != nil {
 		return err
@@ -275,7 +278,7 @@ func (e *logsExporter) bury(ctx context.Context, o *outcome) {
 	}
 	if err := e.dead.Write(entries); err != nil {
 		for _, r := range o.rejected {
-			o.fail(fmt.Errorf("dead_letter::path: %w", err), r.ref)
+			o.fail(fmt.Errorf("dead_letter::path: %s: %w", e.cfg.DeadLetter.Path, err), r.ref)
 		}
 		return
 	}

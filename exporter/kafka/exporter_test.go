@@ -348,6 +348,25 @@ func TestDeadLetterFileCannotBeWritten(t *testing.T) {
 }
 
 // After a partial failure the caller gets exactly what was not acknowledged.
+// When the dead letter files are full, none is deleted: the record comes back.
+func TestDeadLettersAreKept(t *testing.T) {
+	w := start(t, fake(t, kfake.SeedTopics(1, "otlp_logs")), `{logs: {encoding: json}, producer: {max_message_bytes: 5000}, retry_on_failure: {enabled: false}, dead_letter: {max_size: 8KiB, max_files: 2}}`)
+	big := func() error {
+		ld := records(1)
+		ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Attributes().PutStr("x", strings.Repeat("y", 6000))
+		return w.consume(ld)
+	}
+	require.NoError(t, big())
+	require.NoError(t, big())
+	err := big()
+	require.ErrorIs(t, err, quarantine.ErrFull)
+	require.ErrorContains(t, err, w.cfg.DeadLetter.Path)
+	require.False(t, consumererror.IsPermanent(err))
+	// Moved away, it goes on.
+	require.NoError(t, os.Rename(w.cfg.DeadLetter.Path+".1", w.cfg.DeadLetter.Path+".seen"))
+	require.NoError(t, big())
+}
+
 func TestPartialFailure(t *testing.T) {
 	for _, encoding := range []string{"json", "otlp_json", "otlp_proto"} {
 		t.Run(encoding, func(t *testing.T) {
