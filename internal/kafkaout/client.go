@@ -5,8 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -14,6 +19,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/tlshint"
 )
 
 // client talks to the cluster by way of kafka-go's transport, which keeps the
@@ -23,6 +30,10 @@ type client struct {
 	addr       net.Addr
 	acks       int16
 	autoCreate bool
+
+	brokers   []string
+	mechanism string      // of SASL; empty: none
+	known     atomic.Bool // the cluster has answered once
 
 	mu    sync.Mutex // guards epoch
 	epoch int        // how often refresh took effect
@@ -47,7 +58,52 @@ func newClient(cfg *Config) (*client, error) {
 	if cfg.OnlyTopic != "" {
 		t.MetadataTopics = []string{cfg.OnlyTopic}
 	}
-	return &client{transport: t, addr: kafka.TCP(cfg.Brokers...), acks: int16(cfg.Acks), autoCreate: cfg.AutoCreate}, nil
+	c := &client{transport: t, addr: kafka.TCP(cfg.Brokers...), acks: int16(cfg.Acks), autoCreate: cfg.AutoCreate, brokers: cfg.Brokers}
+	if cfg.SASL != nil {
+		c.mechanism = cfg.SASL.Mechanism
+	}
+	return c, nil
+}
+
+// explain adds to err what to do about it, as far as that is known, in terms of
+// the exporter's settings.
+func (c *client) explain(err error) error {
+	if hint := c.hint(err); hint != "" {
+		return fmt.Errorf("%w (%s)", err, hint)
+	}
+	return err
+}
+
+func (c *client) hint(err error) string {
+	if s := tlshint.For(err); s != "" {
+		return s
+	}
+	var dns *net.DNSError
+	switch withTLS := c.transport.TLS != nil; {
+	case errors.Is(err, kafka.SASLAuthenticationFailed):
+		return "check auth::sasl::username, password and mechanism"
+	case errors.Is(err, kafka.UnsupportedSASLMechanism):
+		return "the brokers have no " + c.mechanism + "; set auth::sasl::mechanism to one they have, see their sasl.enabled.mechanisms"
+	case errors.Is(err, kafka.TopicAuthorizationFailed):
+		return "the user needs the ACLs Describe and Write on the topic, and Create if it is to be made"
+	case errors.As(err, &dns) && !slices.ContainsFunc(c.brokers, func(b string) bool { return strings.HasPrefix(b, dns.Name+":") }):
+		return "the brokers give this name in advertised.listeners; this host has to be able to resolve it"
+	case c.known.Load():
+		return "" // it worked before, so it is not the settings
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		switch {
+		case !withTLS && c.mechanism == "":
+			return "if this listener wants TLS or a login, set tls or auth::sasl"
+		case !withTLS:
+			return "if this listener wants TLS, set tls; check auth::sasl::username and password"
+		case c.mechanism == "":
+			return "if this listener wants a login, set auth::sasl"
+		}
+		return "check auth::sasl::username and password, and that brokers names a listener with TLS and SASL"
+	case withTLS && errors.Is(err, os.ErrDeadlineExceeded):
+		return "if this listener does not speak TLS, remove tls or name another in brokers"
+	}
+	return ""
 }
 
 // now returns the current epoch, for refresh.
@@ -77,14 +133,14 @@ func (c *client) partitions(ctx context.Context, topic string) ([]int32, error) 
 	leaders, err := c.lookup(ctx, topic, false)
 	if errors.Is(err, kafka.UnknownTopicOrPartition) {
 		if !c.autoCreate {
-			return nil, fmt.Errorf("topic %q does not exist; create it, or set producer::allow_auto_topic_creation: %w", topic, err)
+			return nil, fmt.Errorf("topic %q does not exist, or this user may not see it; create it, or set producer::allow_auto_topic_creation: %w", topic, err)
 		}
-		if leaders, err = c.lookup(ctx, topic, true); err != nil {
+		if leaders, err = c.lookup(ctx, topic, true); errors.Is(err, kafka.UnknownTopicOrPartition) || errors.Is(err, kafka.LeaderNotAvailable) {
 			return nil, fmt.Errorf("topic %q is not there yet, or the broker does not create topics on demand (auto.create.topics.enable): %w", topic, err)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("topic %q: %w", topic, err)
+		return nil, fmt.Errorf("topic %q: %w", topic, c.explain(err))
 	}
 	return leaders, nil
 }
@@ -96,6 +152,7 @@ func (c *client) lookup(ctx context.Context, topic string, create bool) ([]int32
 	if err != nil {
 		return nil, err
 	}
+	c.known.Store(true)
 	res := m.(*metadata.Response)
 	if len(res.Topics) == 0 {
 		return nil, kafka.UnknownTopicOrPartition

@@ -572,7 +572,7 @@ func (p *Producer) settle(q *queue, a answer, res *Result) {
 		p.batches.Put(bad)
 		replace(good)
 	default:
-		q.err, q.dead = cause(before, a.err), lasting(a.err)
+		q.err, q.dead = cause(before, p.client.explain(a.err)), lasting(a.err)
 		p.retries.Add(1)
 	}
 }

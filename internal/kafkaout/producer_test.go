@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -558,6 +559,92 @@ func TestTLSAndSASL(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorContains(t, res.Err(), "certificate")
 	})
+}
+
+// What somebody has to mend is said in terms of the settings.
+func TestErrorsNameTheFix(t *testing.T) {
+	server, trusted := tlsPair(t)
+	stranger := trusted.Clone()
+	stranger.ServerName = "other.example.org"
+	login := &SASL{"SCRAM-SHA-512", "pmta", "wrong battery"}
+	withLogin := func() *kfake.Cluster {
+		return cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "pmta", "correct horse"), kfake.SeedTopics(1, "t"))
+	}
+	refuse := func(key kmsg.Key, e *kerr.Error) *kfake.Cluster {
+		c := withLogin()
+		c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			switch res := req.ResponseKind().(type) {
+			case *kmsg.SASLAuthenticateResponse:
+				res.ErrorCode = e.Code
+				return res, nil, true
+			case *kmsg.SASLHandshakeResponse:
+				res.ErrorCode = e.Code
+				return res, nil, true
+			}
+			return nil, nil, false
+		})
+		return c
+	}
+	unseen := cluster(t)
+	unseen.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		unseen.KeepControl()
+		res := req.ResponseKind().(*kmsg.MetadataResponse)
+		host, port, err := net.SplitHostPort(unseen.ListenAddrs()[0])
+		require.NoError(t, err)
+		n, err := strconv.Atoi(port)
+		require.NoError(t, err)
+		b := kmsg.NewMetadataResponseBroker()
+		b.Host, b.Port = host, int32(n)
+		res.Brokers = append(res.Brokers, b)
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = kmsg.StringPtr("t"), kerr.TopicAuthorizationFailed.Code
+		res.Topics = append(res.Topics, topic)
+		return res, nil, true
+	})
+	acl := cluster(t, kfake.SeedTopics(1, "t"))
+	acl.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	for name, tc := range map[string]struct {
+		c    *kfake.Cluster
+		tls  *tls.Config
+		sasl *SASL
+		want string
+	}{
+		"wrong password":      {refuse(kmsg.SASLAuthenticate, kerr.SaslAuthenticationFailed), nil, login, "check auth::sasl::username, password and mechanism"},
+		"hangs up on a login": {withLogin(), nil, login, "check auth::sasl::username and password"},
+		"mechanism":           {refuse(kmsg.SASLHandshake, kerr.UnsupportedSaslMechanism), nil, login, "have no SCRAM-SHA-512; set auth::sasl::mechanism"},
+		"no login":            {withLogin(), nil, nil, "set tls or auth::sasl"},
+		"no TLS":              {cluster(t, kfake.TLS(server)), nil, nil, "set tls or auth::sasl"},
+		"authority":           {cluster(t, kfake.TLS(server)), &tls.Config{RootCAs: x509.NewCertPool()}, nil, "set tls::ca_file"},
+		"name":                {cluster(t, kfake.TLS(server)), stranger, nil, "tls::server_name_override"},
+		"TLS to a plain port": {cluster(t), trusted, nil, "remove tls"},
+		"ACL for writing":     {acl, nil, nil, "the ACLs Describe and Write"},
+		"ACL for seeing":      {unseen, nil, nil, "the ACLs Describe and Write"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(tc.c)
+			cfg.TLS, cfg.SASL, cfg.OnlyTopic = tc.tls, tc.sasl, "t"
+			cfg.DialTimeout = 200 * time.Millisecond
+			res, err := send(within(t, 500*time.Millisecond), producer(t, cfg), many("t", 1, 0))
+			require.NoError(t, err)
+			require.ErrorContains(t, res.Err(), tc.want)
+			require.Equal(t, 1, strings.Count(res.Err().Error(), tc.want))
+			require.NotContains(t, res.Err().Error(), "battery")
+		})
+	}
+}
+
+// A name that cannot be resolved is either in brokers, or the brokers gave it.
+func TestAdvertisedNames(t *testing.T) {
+	c := producer(t, Config{
+		Brokers: []string{"kafka.example.com:9092"}, DialTimeout: time.Second, IdleTimeout: time.Second, RefreshInterval: time.Second,
+		MaxMessageBytes: 1024, BackoffMin: 1, BackoffMax: 1,
+	}).client
+	require.Contains(t, c.hint(&net.OpError{Op: "dial", Err: &net.DNSError{Name: "kafka-0.internal"}}), "advertised.listeners")
+	require.Empty(t, c.hint(&net.OpError{Op: "dial", Err: &net.DNSError{Name: "kafka.example.com"}}))
+	require.Contains(t, c.hint(io.EOF), "set tls")
+	c.known.Store(true)
+	require.Empty(t, c.hint(io.EOF), "it worked before")
 }
 
 func TestConcurrentRequestsOverMovingLeaders(t *testing.T) {
