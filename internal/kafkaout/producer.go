@@ -152,8 +152,15 @@ func (r *Request) work(topic string) *topicWork {
 	return w
 }
 
-// leaders asks for metadata until it is there or ctx ends.
+// leaders asks for metadata until it is there or ctx ends. Where there may be
+// other topics in the request it takes half of the time at most, so that their
+// messages do not have to wait for a topic that is not there.
 func (p *Producer) leaders(ctx context.Context, topic string) ([]int32, error) {
+	if deadline, ok := ctx.Deadline(); ok && topic != p.cfg.OnlyTopic {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
 	var why error
 	for backoff := p.cfg.BackoffMin; ; backoff = min(2*backoff, p.cfg.BackoffMax) {
 		epoch := p.client.now()

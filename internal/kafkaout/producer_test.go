@@ -283,6 +283,28 @@ func TestTopicIsMissing(t *testing.T) {
 	}
 }
 
+// Topics that are not there leave time to deliver to the others.
+func TestMissingTopicsDoNotHoldUpTheOthers(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(2, "t"))
+	p := producer(t, testConfig(c))
+	msgs := append(many("gone1", 5, 0), many("gone2", 5, 0)...)
+	msgs = append(msgs, many("t", 10, 0)...)
+	ctx := within(t, time.Second)
+	deadline, _ := ctx.Deadline()
+	var left atomic.Int64
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		left.Store(int64(time.Until(deadline)))
+		return nil, nil, false
+	})
+	res, err := send(ctx, p, msgs)
+	require.NoError(t, err)
+	require.ErrorContains(t, res.Err(), "gone1")
+	require.ErrorContains(t, res.Err(), "gone2")
+	require.Len(t, res.Failed, 2)
+	require.Len(t, read(t, c, "t"), 10)
+	require.Greater(t, time.Duration(left.Load()), 100*time.Millisecond, "time that was left for the topic that is there")
+}
+
 func TestTopicGoesAndComesBackSmaller(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(8, "t"))
 	p := producer(t, testConfig(c))
