@@ -178,8 +178,22 @@ func (e *logsExporter) pushRecords(ctx context.Context, o *outcome) {
 		o.fail(f.Err, f.Refs...)
 	}
 	for _, r := range result.Rejected {
+		if e.misfit(r.Err) {
+			o.fail(r.Err, r.Refs...)
+			continue
+		}
 		o.reject(reasonOf(r.Err), r.Err, r.Refs...)
 	}
+}
+
+// misfit reports whether a refusal is for the configuration and not for the
+// record, so that every other record would be refused as well: those have to
+// wait for the operator.
+func (e *logsExporter) misfit(err error) bool {
+	if errors.Is(err, segmentio.InvalidTimestamp) {
+		return e.cfg.Producer.MessageTimestamp == sendTime // this host's clock
+	}
+	return kafkaout.NeedsKey(err) && !e.route.hasKeys()
 }
 
 // pushRequests sends OTLP requests: one message for each group of records
@@ -231,8 +245,17 @@ func (e *logsExporter) pushRequests(ctx context.Context, o *outcome) {
 			reason := reasonOf(r.Err)
 			for _, ref := range r.Refs {
 				m := messages[ref]
-				if m.to-m.from == 1 || reason != reasonTooLarge {
-					o.reject(reason, r.Err, m.group.refs(m.from, m.to)...)
+				refs := m.group.refs(m.from, m.to)
+				switch {
+				case e.misfit(r.Err):
+					o.fail(r.Err, refs...)
+					continue
+				case m.to-m.from == 1 || reason == reasonInvalidRecord:
+					o.reject(reason, r.Err, refs...)
+					continue
+				case reason == reasonInvalidTimestamp:
+					// The time is that of the first record: find those at fault.
+					groups = append(groups, m.group.halves(m.from, m.to)...)
 					continue
 				}
 				// Too large for the broker, though not for max_message_bytes:

@@ -334,6 +334,100 @@ func TestTooLargeRecordDoesNotBlockTheRest(t *testing.T) {
 	}
 }
 
+// refusing makes a broker refuse messages as Kafka's LogValidator does.
+func refusing(t *testing.T, c *kfake.Cluster, code *kerr.Error, text string, when func(kmsg.Record, int64) bool) {
+	t.Helper()
+	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		r := req.(*kmsg.ProduceRequest)
+		res := req.ResponseKind().(*kmsg.ProduceResponse)
+		bad := false
+		for _, rt := range r.Topics {
+			st := kmsg.NewProduceResponseTopic()
+			st.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				sp := kmsg.NewProduceResponseTopicPartition()
+				sp.Partition = rp.Partition
+				var rb kmsg.RecordBatch
+				if err := rb.ReadFrom(rp.Records); err != nil {
+					t.Error(err)
+				}
+				recs, err := kfake.BatchRecords(rb)
+				if err != nil {
+					t.Error(err)
+				}
+				for i, rec := range recs {
+					if when(rec, rb.FirstTimestamp+rec.TimestampDelta64) {
+						e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+						e.RelativeOffset, e.ErrorMessage = int32(i), &text
+						sp.ErrorRecords = append(sp.ErrorRecords, e)
+						sp.ErrorCode, bad = code.Code, true
+					}
+				}
+				st.Partitions = append(st.Partitions, sp)
+			}
+			res.Topics = append(res.Topics, st)
+		}
+		return res, nil, bad
+	})
+}
+
+// A topic that wants keys where none are configured, or a clock that is wrong,
+// must not send the whole stream to the dead letters.
+func TestWhatIsNotTheRecordsFaultWaits(t *testing.T) {
+	for _, encoding := range []string{"json", "otlp_json", "otlp_proto"} {
+		for _, n := range []int{1, 50} {
+			t.Run(fmt.Sprintf("%s/%d/compacted", encoding, n), func(t *testing.T) {
+				c := fake(t, kfake.SeedTopics(1, "otlp_logs"))
+				refusing(t, c, kerr.InvalidRecord, "Compacted topic cannot accept message without key in topic partition otlp_logs-0.",
+					func(r kmsg.Record, _ int64) bool { return r.Key == nil })
+				w := start(t, c, `{logs: {encoding: `+encoding+`}, message_key_from_attributes: [], retry_on_failure: {enabled: false}}`)
+				err := w.consume(records(n))
+				require.ErrorContains(t, err, "set message_key_from_attributes")
+				require.False(t, consumererror.IsPermanent(err))
+				require.Empty(t, w.letters())
+			})
+			t.Run(fmt.Sprintf("%s/%d/clock", encoding, n), func(t *testing.T) {
+				c := fake(t, kfake.SeedTopics(1, "otlp_logs"))
+				refusing(t, c, kerr.InvalidTimestamp, "Timestamp is out of range", func(kmsg.Record, int64) bool { return true })
+				w := start(t, c, `{logs: {encoding: `+encoding+`}, retry_on_failure: {enabled: false}}`)
+				require.ErrorContains(t, w.consume(records(n)), "check this host's clock")
+				require.Empty(t, w.letters())
+			})
+		}
+	}
+	// With keys configured, the record that has none is at fault.
+	c := fake(t, kfake.SeedTopics(1, "otlp_logs"))
+	refusing(t, c, kerr.InvalidRecord, "Compacted topic cannot accept message without key", func(r kmsg.Record, _ int64) bool { return r.Key == nil })
+	w := start(t, c, `{logs: {encoding: json}, message_key_from_attributes: [not.there], retry_on_failure: {enabled: false}}`)
+	require.NoError(t, w.consume(records(1)))
+	require.Len(t, w.letters(), 1)
+	require.Equal(t, "invalid_record", w.letters()[0].Reason)
+}
+
+// Of an OTLP request with a record whose time the broker refuses, only that
+// record is a dead letter.
+func TestTimeThatIsRefusedIsOneRecords(t *testing.T) {
+	for _, encoding := range []string{"json", "otlp_json", "otlp_proto"} {
+		t.Run(encoding, func(t *testing.T) {
+			c := fake(t, kfake.SeedTopics(1, "otlp_logs"))
+			refusing(t, c, kerr.InvalidTimestamp, "Timestamp is out of range", func(_ kmsg.Record, ms int64) bool { return ms > 3_000_000_000_000 })
+			w := start(t, c, `{logs: {encoding: `+encoding+`}, producer: {message_timestamp: event_time}, retry_on_failure: {enabled: false}}`)
+			ld := records(50)
+			ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).SetTimestamp(4_000_000_000_000_000_000)
+			require.NoError(t, w.consume(ld))
+			letters := w.letters()
+			require.Len(t, letters, 1)
+			require.Equal(t, "invalid_timestamp", letters[0].Reason)
+			if encoding != "json" {
+				require.Len(t, w.readOTLP("otlp_logs"), 49)
+			} else {
+				require.Len(t, w.read("otlp_logs"), 49)
+			}
+		})
+	}
+}
+
 func TestDeadLetterFileCannotBeWritten(t *testing.T) {
 	w := start(t, fake(t, kfake.SeedTopics(1, "otlp_logs")), `{logs: {encoding: json}, producer: {max_message_bytes: 5000}, retry_on_failure: {enabled: false}}`)
 	require.NoError(t, os.RemoveAll(filepath.Dir(w.cfg.DeadLetter.Path)))

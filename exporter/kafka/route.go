@@ -37,6 +37,9 @@ func newRouter(c *Config) router {
 	return r
 }
 
+// hasKeys reports whether any message may have a key.
+func (r *router) hasKeys() bool { return r.byResource || r.byUID || len(r.keyAttrs) > 0 }
+
 // resourceRoute is what is the same for all records of a resource.
 type resourceRoute struct {
 	attrs   pcommon.Map

@@ -86,6 +86,10 @@ func (c *client) hint(err error) string {
 		return "the brokers have no " + c.mechanism + "; set auth::sasl::mechanism to one they have, see their sasl.enabled.mechanisms"
 	case errors.Is(err, kafka.TopicAuthorizationFailed):
 		return "the user needs the ACLs Describe and Write on the topic, and Create if it is to be made"
+	case errors.Is(err, kafka.InvalidTimestamp):
+		return "check this host's clock, and message.timestamp.before.max.ms and after.max.ms of the topic"
+	case NeedsKey(err):
+		return "the topic is compacted: set message_key_from_attributes, or cleanup.policy=delete"
 	case errors.As(err, &dns) && !slices.ContainsFunc(c.brokers, func(b string) bool { return strings.HasPrefix(b, dns.Name+":") }):
 		return "the brokers give this name in advertised.listeners; this host has to be able to resolve it"
 	case c.known.Load():
@@ -232,8 +236,12 @@ func find(res *produce.Response, q *queue) answer {
 				return answer{}
 			}
 			a := answer{err: kafka.Error(p.ErrorCode)}
-			if p.ErrorMessage != "" {
-				a.err = fmt.Errorf("%w (%s)", a.err, p.ErrorMessage)
+			text := p.ErrorMessage
+			if text == "" && len(p.RecordErrors) > 0 {
+				text = p.RecordErrors[0].BatchIndexErrorMessage
+			}
+			if text != "" {
+				a.err = fmt.Errorf("%w (%s)", a.err, text)
 			}
 			for _, r := range p.RecordErrors {
 				a.indices = append(a.indices, r.BatchIndex)
@@ -242,6 +250,13 @@ func find(res *produce.Response, q *queue) answer {
 		}
 	}
 	return answer{err: errNoAnswer}
+}
+
+// NeedsKey reports whether err says that a topic takes no messages without a
+// key. The protocol has no code of its own for it; the words are those of
+// Kafka's LogValidator.
+func NeedsKey(err error) bool {
+	return errors.Is(err, kafka.InvalidRecord) && strings.Contains(err.Error(), "without key")
 }
 
 // lasting reports whether err will be there again after any pause shorter

@@ -526,7 +526,7 @@ func (p *Producer) settle(q *queue, a answer, res *Result) {
 	}
 	reject := func(b *batch, err error) {
 		res.Rejected = append(res.Rejected, Failure{slices.Clone(b.refs),
-			fmt.Errorf("topic %q, partition %d: %w", q.topic.name, q.partition, err)})
+			fmt.Errorf("topic %q, partition %d: %w", q.topic.name, q.partition, p.client.explain(err))})
 	}
 	replace := func(by ...*batch) {
 		q.batches = append(by, q.batches[1:]...)
@@ -567,7 +567,7 @@ func (p *Producer) settle(q *queue, a answer, res *Result) {
 			// All of them: the topic does not want what we send (compacted, no
 			// key). That is for the operator, not for the dead letters.
 			if n > 0 {
-				q.err, q.dead = a.err, true
+				q.err, q.dead = p.client.explain(a.err), true
 				return
 			}
 			half := len(b.refs) / 2
