@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/configkeys"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/kafkaout"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/schema"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
@@ -220,9 +221,43 @@ func createDefaultConfig() component.Config {
 	}
 }
 
+// notHere are keys of contrib's exporter that this one does not have.
+var notHere = func() map[string]string {
+	const versions = "is not supported; remove it: the versions of requests are agreed on with each broker"
+	m := map[string]string{
+		"auth::kerberos":                           "is not supported; use auth::sasl with PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+		"auth::plain_text":                         "is not there any more; use auth::sasl with mechanism: PLAIN",
+		"auth::sasl::aws_msk":                      "is not supported; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+		"auth::sasl::oauthbearer_token_source":     "is not supported; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+		"auth::sasl::version":                      versions,
+		"auth::tls":                                "is not there any more; use tls",
+		"encoding":                                 "is not there any more; use logs::encoding",
+		"include_metadata_keys":                    "is not supported; remove it",
+		"logs::encoding_from_metadata_key":         "is not supported; use logs::encoding",
+		"logs::message_key_from_metadata_key":      "is not supported; use message_key_from_attributes",
+		"logs::topic_from_metadata_key":            "is not supported; use topic_from_attribute",
+		"metadata::full":                           "is not supported; remove it: with topic_from_attribute it is true, otherwise false",
+		"metadata::retry":                          "is not supported; use timeout and retry_on_failure",
+		"partition_logs_by_trace_id":               "is not supported; use message_key_from_attributes",
+		"producer::max_broker_write_bytes":         "is not supported; use producer::max_message_bytes",
+		"protocol_version":                         versions,
+		"rack_id":                                  "is for consumers; remove it",
+		"resolve_canonical_bootstrap_servers_only": "is not supported; list the brokers in brokers",
+		"topic":            "is not there any more; use logs::topic",
+		"use_leader_epoch": "is not supported; remove it",
+	}
+	for _, key := range []string{"traces", "metrics", "profiles", "partition_traces_by_id", "partition_metrics_by_resource_attributes"} {
+		m[key] = "this exporter takes logs only; remove it"
+	}
+	return m
+}()
+
 // Unmarshal reads a configuration. A queue on disk cannot wait for results,
 // so that default does not apply to it.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	if err := configkeys.Refuse(conf, notHere); err != nil {
+		return err
+	}
 	if err := conf.Unmarshal(c); err != nil {
 		return err
 	}
