@@ -1,7 +1,8 @@
 #!/bin/sh
 # The tests against a real Kafka broker and a real Elasticsearch node, both
 # fetched with Maven. E2E_KAFKA=host:port and E2E_ELASTICSEARCH=url use servers
-# that already run. Ends with 3 if a tool is missing; --check only looks.
+# that already run (Kafka's own consumer still reads them). Ends with 3 if a tool
+# is missing, which make reports as "Error 3"; --check only looks.
 set -u
 cd "$(dirname "$0")/.."
 missing=

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -260,6 +261,9 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	}
 	if err := conf.Unmarshal(c); err != nil {
 		return err
+	}
+	for i, b := range c.Brokers { // "a:9092, b:9092", as it comes from an environment variable
+		c.Brokers[i] = strings.TrimSpace(b)
 	}
 	if q := c.SendingQueue; q.HasValue() && q.Get().StorageID != nil && !conf.IsSet("sending_queue::wait_for_result") {
 		c.SendingQueue.Get().WaitForResult = false

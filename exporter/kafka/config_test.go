@@ -103,7 +103,10 @@ func TestSpellings(t *testing.T) {
 		require.NoError(t, err, yaml)
 		require.Equal(t, want, cfg.partitioner(), yaml)
 	}
-	cfg, err := load(t, "sending_queue: {storage: file_storage}")
+	cfg, err := load(t, `brokers: "a:9092, b:9092"`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:9092", "b:9092"}, cfg.Brokers)
+	cfg, err = load(t, "sending_queue: {storage: file_storage}")
 	require.NoError(t, err)
 	require.False(t, cfg.SendingQueue.Get().WaitForResult)
 	cfg, err = load(t, "{logs: {encoding: json}, message_key_from_attributes: []}")
