@@ -171,7 +171,9 @@ func BenchmarkEncode(b *testing.B) {
 				base := router.scope(rl.Resource().Attributes(), sl.Scope().Attributes())
 				for _, lr := range sl.LogRecords().All() {
 					to := router.record(base, lr.Attributes())
-					batch.End(to.complete(renderer.AppendJSON(batch.Begin(to.index, to.id), rl.Resource(), sl.Scope(), lr)))
+					buf := batch.Begin(to.index, to.id)
+					from := len(buf)
+					batch.End(to.complete(renderer.AppendJSON(buf, rl.Resource(), sl.Scope(), lr), from))
 				}
 				return nil
 			})
