@@ -73,6 +73,7 @@ func (e *logsExporter) start(ctx context.Context, host component.Host) error {
 		// and every push tries again before it sends anything.
 		e.log.Error("the templates are not installed; sending waits, nothing is lost", zap.Error(err))
 		componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
+		e.templates.recovered = func() { componentstatus.ReportStatus(host, componentstatus.NewEvent(componentstatus.StatusOK)) }
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -312,6 +314,14 @@ func TestDownNodeIsNotAskedForEveryRequest(t *testing.T) {
 	require.Equal(t, 1, s.Bulks())
 }
 
+// statusHost keeps what a component says of itself.
+type statusHost struct {
+	component.Host
+	said []componentstatus.Status
+}
+
+func (h *statusHost) Report(e *componentstatus.Event) { h.said = append(h.said, e.Status()) }
+
 func TestTemplatesComeBeforeDocuments(t *testing.T) {
 	s := estest.New(t)
 	var broken atomic.Bool
@@ -324,7 +334,9 @@ func TestTemplatesComeBeforeDocuments(t *testing.T) {
 	}
 	cfg := testConfig(t, s.URL)
 	cfg.ManageTemplates = true
-	e := start(t, cfg, nil) // the agent starts all the same
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	e := start(t, cfg, host) // the agent starts all the same
+	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.said)
 	err := e.ConsumeLogs(context.Background(), small(3))
 	require.ErrorContains(t, err, "the user lacks the cluster privilege manage_index_templates")
 	require.ErrorContains(t, err, "set manage_templates: false")
@@ -337,6 +349,7 @@ func TestTemplatesComeBeforeDocuments(t *testing.T) {
 	require.Equal(t, []string{estemplate.PathSettings, estemplate.PathMappings(estemplate.ModeOTel), estemplate.PathIndexTemplate}, s.Puts())
 	require.NoError(t, e.ConsumeLogs(context.Background(), small(3)))
 	require.Len(t, s.Puts(), 3)
+	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.said)
 }
 
 func TestLogin(t *testing.T) {

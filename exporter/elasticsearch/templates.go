@@ -15,6 +15,7 @@ import (
 type templates struct {
 	installed atomic.Bool
 	mu        sync.Mutex // held while installing
+	recovered func()     // takes back what start reported, nil if it was nothing
 }
 
 // ensureTemplates installs the templates unless they are or nobody asked for
@@ -51,5 +52,8 @@ func (e *logsExporter) ensureTemplates(ctx context.Context) error {
 		return fmt.Errorf("manage_templates: %w; or ask an administrator to install the files of exporter/elasticsearch/templates, and set manage_templates: false", err)
 	}
 	t.installed.Store(true)
+	if t.recovered != nil {
+		t.recovered()
+	}
 	return nil
 }
