@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -40,26 +41,49 @@ func releaseProgramPages() {
 	if err != nil {
 		return
 	}
-	maps, err := os.Open("/proc/self/maps")
+	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
-	defer func() { _ = maps.Close() }()
-	for s := bufio.NewScanner(maps); s.Scan(); {
-		// Address, permissions, offset, device, inode, path. Only what cannot be
-		// written: that is in memory as it is in the file.
+	defer func() { _ = smaps.Close() }()
+	for _, r := range programPages(smaps, exe) {
+		// An error leaves the pages where they are. In huge pages, which a freshly
+		// written file may have in the page cache, one fault would bring back 2 MB.
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, r[0], r[1]-r[0], unix.MADV_NOHUGEPAGE)
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, r[0], r[1]-r[0], unix.MADV_DONTNEED)
+	}
+}
+
+// programPages returns the ranges, from and to, of memory that is as it is in
+// the program file exe, by /proc/self/smaps. A mapping that cannot be written
+// may have been written all the same: the dynamic linker fills in addresses
+// first and makes the page read-only then (RELRO). Such pages do not come back
+// from the file; they count as anonymous.
+func programPages(smaps io.Reader, exe string) (ranges [][2]uintptr) {
+	var candidate [2]uintptr
+	for s := bufio.NewScanner(smaps); s.Scan(); {
+		// Address, permissions, offset, device, inode, path; then lines with a
+		// name and a colon.
 		f := strings.Fields(s.Text())
-		if len(f) < 6 || f[1][1] != '-' || strings.Join(f[5:], " ") != exe {
-			continue
-		}
-		from, to, _ := strings.Cut(f[0], "-")
-		begin, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 == nil && err2 == nil {
-			// An error leaves the pages where they are. In huge pages, which a freshly
-			// written file may have in the page cache, one fault would bring back 2 MB.
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_NOHUGEPAGE)
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_DONTNEED)
+		switch {
+		case len(f) == 0:
+		case f[0] == "Anonymous:":
+			if candidate[1] != 0 && len(f) > 1 && f[1] == "0" {
+				ranges = append(ranges, candidate)
+			}
+			candidate = [2]uintptr{}
+		case !strings.HasSuffix(f[0], ":"):
+			candidate = [2]uintptr{}
+			if len(f) < 6 || f[1][1] != '-' || strings.Join(f[5:], " ") != exe {
+				continue
+			}
+			from, to, _ := strings.Cut(f[0], "-")
+			begin, err1 := strconv.ParseUint(from, 16, 64)
+			end, err2 := strconv.ParseUint(to, 16, 64)
+			if err1 == nil && err2 == nil {
+				candidate = [2]uintptr{uintptr(begin), uintptr(end)}
+			}
 		}
 	}
+	return ranges
 }

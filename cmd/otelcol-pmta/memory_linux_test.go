@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,4 +47,39 @@ func TestReserveIsNotResident(t *testing.T) {
 	require.Equal(t, byte(1), b[0])
 	require.Zero(t, b[16<<20])
 	releaseMemory(b[:10]) // less than a page
+}
+
+// Pages that the dynamic linker has written to and then made read-only are in
+// the program file without what it wrote: without them the first call of a
+// function of the C library ends the program.
+func TestWhatTheLinkerWroteStays(t *testing.T) {
+	releaseProgramPages()
+	// The runtime's list of blocks has to grow, and munmap has to be found.
+	blocks := make([][]byte, 20_000)
+	for i := range blocks {
+		blocks[i] = make([]byte, 40_000) // never touched
+	}
+	runtime.KeepAlive(blocks)
+}
+
+func TestProgramPages(t *testing.T) {
+	const smaps = `00400000-00402000 r--p 00000000 08:01 42                                 /opt/with space/agent
+Size:                  8 kB
+Rss:                   8 kB
+Anonymous:             0 kB
+VmFlags: rd mr mw me
+00402000-018e4000 r-xp 00002000 08:01 42                                 /opt/with space/agent
+Rss:               12000 kB
+Anonymous:             0 kB
+0308e000-0308f000 r--p 02c8d000 08:01 42                                 /opt/with space/agent
+Rss:                   4 kB
+Anonymous:             4 kB
+0308f000-032ac000 rw-p 02c8e000 08:01 42                                 /opt/with space/agent
+Anonymous:             0 kB
+c000000000-c000400000 rw-p 00000000 00:00 0
+Anonymous:           400 kB
+7f0000000000-7f0000001000 r-xp 00000000 08:01 43                         /usr/lib/libc.so.6
+Anonymous:             0 kB
+`
+	require.Equal(t, [][2]uintptr{{0x400000, 0x402000}, {0x402000, 0x18e4000}}, programPages(strings.NewReader(smaps), "/opt/with space/agent"))
 }
