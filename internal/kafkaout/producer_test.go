@@ -487,6 +487,53 @@ func TestSilentBroker(t *testing.T) {
 	require.Zero(t, requireDelivered(t, c, "t", msgs))
 }
 
+// lossy loses the next answer when it is told to, and the connection with it.
+type lossy struct {
+	net.Conn
+	lose *atomic.Bool
+}
+
+func (c lossy) Write(b []byte) (int, error) {
+	if c.lose.CompareAndSwap(true, false) {
+		return 0, errors.Join(net.ErrClosed, c.Close())
+	}
+	return c.Conn.Write(b)
+}
+
+type lossyListener struct {
+	net.Listener
+	lose *atomic.Bool
+}
+
+func (l lossyListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return lossy{c, l.lose}, nil
+}
+
+// What the broker has written without being able to say so arrives again, in
+// the same order, and nothing is lost.
+func TestAnswerIsLost(t *testing.T) {
+	var lose atomic.Bool
+	c := cluster(t, kfake.SeedTopics(1, "t"), kfake.ListenFn(func(network, address string) (net.Listener, error) {
+		l, err := net.Listen(network, address)
+		return lossyListener{l, &lose}, err
+	}))
+	var n atomic.Int64
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		lose.Store(n.Add(1) == 2)
+		return nil, nil, false // carried out
+	})
+	cfg := testConfig(c)
+	cfg.MaxMessageBytes = 1500
+	msgs := many("t", 100, 3)
+	mustSend(t, producer(t, cfg), msgs)
+	require.Positive(t, requireDelivered(t, c, "t", msgs), "the second batch is there twice")
+}
+
 func TestADeadAddressAmongTheBrokers(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "t"))
 	port, err := freeport.Get()
