@@ -186,11 +186,11 @@ func (e *logsExporter) push(ctx context.Context, ld plog.Logs) error {
 	var firstErr error
 	down := false // nothing of the last request got through: do not try the rest
 	flush := func() {
-		if err := w.flush(ctx, ld); err != nil {
-			down = true
-			if firstErr == nil {
-				firstErr = err
-			}
+		sent := w.batch.Len()
+		pending, err := w.flush(ctx, ld)
+		down = pending == sent
+		if firstErr == nil {
+			firstErr = err
 		}
 	}
 	limit := e.client.MaxBytes()
@@ -233,15 +233,16 @@ func (e *logsExporter) push(ctx context.Context, ld plog.Logs) error {
 	}
 }
 
-// flush sends the batch. It returns an error when documents are left.
-func (w *worker) flush(ctx context.Context, ld plog.Logs) error {
+// flush sends the batch. It returns how many documents are left, and then an
+// error.
+func (w *worker) flush(ctx context.Context, ld plog.Logs) (int, error) {
 	pending, err := w.e.client.Send(ctx, &w.batch, func(rs []esbulk.Rejection) error { return w.deadLetter(ctx, ld, rs) })
 	for _, i := range pending {
 		w.left = append(w.left, w.refs[i])
 	}
 	w.batch.Reset()
 	w.refs = w.refs[:0]
-	return err
+	return len(pending), err
 }
 
 // deadLetter keeps documents that Elasticsearch will never take, with the

@@ -299,6 +299,26 @@ func TestTooLargeDocumentIsADeadLetter(t *testing.T) {
 
 // A node that is down: the rest of the batch is not even tried, all of it
 // comes back.
+// A document that has to wait, for a privilege say, does not hold up the
+// requests behind its own.
+func TestWaitingDocumentDoesNotHoldUpTheRest(t *testing.T) {
+	s := estest.New(t)
+	s.OnItem = func(d estest.Doc, _ int) *estest.ItemFault {
+		if d.ID == "uid-0" {
+			return &estest.ItemFault{Status: 403, Type: "security_exception", Reason: "unauthorized"}
+		}
+		return nil
+	}
+	cfg := testConfig(t, s.URL)
+	cfg.Flush.Bytes = 16 << 10
+	err := start(t, cfg, nil).ConsumeLogs(context.Background(), small(1000))
+	var left consumererror.Logs
+	require.ErrorAs(t, err, &left)
+	require.Equal(t, []string{"uid-0"}, uids(left.Data()))
+	require.Greater(t, s.Bulks(), 5)
+	require.Len(t, s.Docs(), 999)
+}
+
 func TestDownNodeIsNotAskedForEveryRequest(t *testing.T) {
 	s := estest.New(t)
 	s.OnBulk = func(int) estest.Fault { return estest.Fault{ResetBefore: true} }
