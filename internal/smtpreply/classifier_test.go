@@ -523,6 +523,9 @@ func TestDoubtIsNotHard(t *testing.T) {
 		"550 cannot verify <news@mail.example>: unknown user",
 		"550 user unknown, your IP is listed somewhere",
 		"554 unknown user or too many tries",
+		"550 5.1.1 you went over the maximum number of unknown users",
+		"550 5.1.1 wrong recipients exceed our limit",
+		"550 5.2.1 message sending for this account is disabled",
 	} {
 		if r := c.Classify(Input{Diag: reply}); r.Type == TypeHard {
 			t.Errorf("%q: %s is hard, rule %s", reply, r.Category, r.RuleID)

@@ -187,10 +187,11 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	}
 
 	best, second := e.decide(p, sc, &sc.hits, num, norm)
-	if cut, inner := splitReplies(body); cut > 0 {
+	if cut, inner := splitReplies(body); cut > 0 && !(inner && namesSender(body[:cut])) {
 		// Two replies in one. Of "host x said: 550 ..." the inner one
 		// counts, of two replies one after the other the first. The rest
-		// decides only where that part says nothing clear.
+		// decides only where that part says nothing clear. Where a host
+		// tells what another one said of the sender, all of it counts.
 		part := body[:cut]
 		if inner {
 			part = body[cut:]
@@ -621,6 +622,18 @@ func quotes(b []byte) bool {
 	for _, w := range [...]string{"said", "says", "replied", "responded", "responded with", "response", "response was",
 		"reply", "reply was", "reports", "returned", "answered", "error was", "with", "error", "gave this error", "server", "smtp"} {
 		if len(b) >= len(w) && strings.EqualFold(string(b[len(b)-len(w):]), w) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesSender reports whether b speaks of the sender: then the reply it quotes
+// is what came of a check of the sender's address.
+func namesSender(b []byte) bool {
+	const word = "sender"
+	for i := 0; i+len(word) <= len(b); i++ {
+		if lower(b[i]) == word[0] && bytes.EqualFold(b[i:i+len(word)], []byte(word)) {
 			return true
 		}
 	}

@@ -74,6 +74,8 @@ func TestTraps(t *testing.T) {
 		{name: "enhanced status inside an address", in: Input{Diag: "421 10.5.1.1 slow down please"}, want: RateLimited},
 		{name: "inner reply, outer code", in: Input{Diag: "450 4.1.1 <bob@mail.example>: Recipient address rejected: unverified: host mx.mail.example[192.0.2.9] said: 550 5.1.1 no such user (in reply to RCPT TO)"}, want: RecipientUnknown, kind: TypeSoft},
 		{name: "inner reply decides", in: Input{Diag: "550 5.0.0 host mx.mail.example said: 552 5.2.2 mailbox full"}, want: MailboxFull},
+		{name: "inner reply on the sender", in: Input{Diag: "450 4.1.7 <news@mail.example>: Sender address rejected: unverified address: host mx.mail.example[192.0.2.9] said: 550 5.1.1 no such user (in reply to RCPT TO)"}, want: SenderInvalid, kind: TypeNone},
+		{name: "privacy of the recipient under a code of rejected recipients", in: Input{Diag: "550 5.7.1 RCP-P3 who you write to has privacy settings that keep your mail out"}, want: RecipientRestricted, kind: TypeNone, code: "RCP-P3"},
 		{name: "first of two replies", in: Input{Diag: "554 5.7.1 mail was detected as spam 421 4.7.0 Error: too many errors"}, want: SpamContent},
 		{name: "first reply says nothing", in: Input{Diag: "550 sorry 554 5.1.1 No such user here"}, want: RecipientUnknown},
 		{name: "phrase over a line break", in: Input{Diag: "550-5.2.1 the mailbox 550-5.2.1 is disabled 550 5.2.1 for now"}, want: RecipientInactive},
