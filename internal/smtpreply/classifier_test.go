@@ -304,7 +304,7 @@ func TestUserRules(t *testing.T) {
 		"no id":        {"rules:\n  - category: policy\n", "my.yaml:2: id is missing"},
 		"same id":      {"rules:\n  - &a {id: a, category: policy, tier: weak, any_of: [x]}\n  - *a\n", "rule must be a mapping"},
 		"two ids":      {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x]}\n  - {id: a, category: policy, tier: weak, any_of: [x]}\n", `my.yaml:3: rule "a": id is used on line 2 already`},
-		"tier":         {"rules:\n  - {id: a, category: policy, tier: great, any_of: [x]}\n", "want code, strong"},
+		"tier":         {"rules:\n  - {id: a, category: policy, tier: great, any_of: [x]}\n", "want code, noted, strong"},
 		"score":        {"rules:\n  - {id: a, category: policy, tier: weak, score: 90, any_of: [x]}\n", "not within 9"},
 		"regex alone":  {"rules:\n  - {id: a, category: policy, tier: weak, regex: x}\n", "needs a literal"},
 		"bad regex":    {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x], regex: '('}\n", "missing closing"},

@@ -28,6 +28,7 @@ var blocklistsYAML []byte
 // to say which of two phrases in one reply is the better evidence.
 const (
 	scoreCode    = 100
+	scoreNoted   = 70 // a code of a provider that spells its reason out as well
 	scoreStrong  = 80
 	scoreStatus  = 60
 	scoreWeak    = 40
@@ -48,6 +49,7 @@ var tiers = map[string]struct {
 	matched string
 }{
 	"code":    {scoreCode, MatchedCode},
+	"noted":   {scoreNoted, MatchedCode},
 	"strong":  {scoreStrong, MatchedLiteral},
 	"status":  {scoreStatus, MatchedStatus},
 	"weak":    {scoreWeak, MatchedLiteral},
@@ -453,7 +455,7 @@ func (e *engine) compileRule(s *ruleSource, lits *literalSpace) (r rule, err err
 	}
 	tier, ok := tiers[s.Tier]
 	if !ok {
-		return r, fmt.Errorf("tier %q: want code, strong, status, weak or generic", s.Tier)
+		return r, fmt.Errorf("tier %q: want code, noted, strong, status, weak or generic", s.Tier)
 	}
 	r.score, r.matched = tier.score, tier.matched
 	if s.Score != 0 {
