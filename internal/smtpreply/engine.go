@@ -224,7 +224,7 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 		v.Runner = second.category
 	}
 	e.finish(v, cat, best, p)
-	if v.Type == TypeHard && best.matched == MatchedLiteral && !e.sources[best.order].user &&
+	if v.Type == TypeHard && !e.sources[best.order].user &&
 		(anyHit(e.doubt, &sc.hits) || !p.enh.confirms(cat) && anyHit(e.mildDoubt, &sc.hits)) {
 		v.Type = TypeSoft
 	}

@@ -276,7 +276,7 @@ type engine struct {
 	bareAny    []uint64    // ranks of rules without literals that fit any subject
 	marks      []int32     // literal -> provider number, -1 = none
 	listNames  []int32     // literal -> blocklist number, -1 = none
-	doubt      []uint16    // literals that keep a verdict on words from being hard
+	doubt      []uint16    // literals that keep a verdict from being hard
 	mildDoubt  []uint16    // the same unless the status says it too
 	providers  []Provider
 	providerID map[string][]uint16 // id or family -> numbers
