@@ -526,6 +526,9 @@ func TestDoubtIsNotHard(t *testing.T) {
 		"550 5.1.1 you went over the maximum number of unknown users",
 		"550 5.1.1 wrong recipients exceed our limit",
 		"550 5.2.1 message sending for this account is disabled",
+		"554 relay is denied here, no such user",  // as clear a cause
+		"550 5.4.4 there is no way to that place", // routing may be mended
+		"550 5.1.1 suppressed, the address unknown",
 	} {
 		if r := c.Classify(Input{Diag: reply}); r.Type == TypeHard {
 			t.Errorf("%q: %s is hard, rule %s", reply, r.Category, r.RuleID)

@@ -224,9 +224,11 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 		v.Runner = second.category
 	}
 	e.finish(v, cat, best, p)
-	if v.Type == TypeHard && !e.sources[best.order].user &&
-		(anyHit(e.doubt, &sc.hits) || !p.enh.confirms(cat) && anyHit(e.mildDoubt, &sc.hits)) {
-		v.Type = TypeSoft
+	if v.Type == TypeHard && !e.sources[best.order].user {
+		confirmed := p.enh.confirms(cat)
+		if anyHit(e.doubt, &sc.hits) || !confirmed && (anyHit(e.mildDoubt, &sc.hits) || contradicts(best, second)) {
+			v.Type = TypeSoft
+		}
 	}
 	e.capture(v, best, p, sc, norm)
 	if ex != nil {
@@ -238,6 +240,20 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 // hardScore is the least score of a rule on words that may make a verdict
 // hard: an address is not given up on phrases that leave some doubt.
 const hardScore = scoreStrong - 4
+
+// contradicts reports whether second, the best rule of another category, is
+// as clear as best, a rule on words, and names a cause that has nothing to do
+// with the recipient.
+func contradicts(best, second *rule) bool {
+	if second == nil || second.score < scoreStrong-9 || best.matched != MatchedLiteral {
+		return false
+	}
+	switch second.category {
+	case RecipientUnknown, RecipientInactive, RecipientDomainInvalid, MailboxFull, RecipientRestricted, DNSRouting, ProtocolError:
+		return false
+	}
+	return true
+}
 
 // confirms reports whether e says by itself what c means.
 func (e Enhanced) confirms(c Category) bool {
