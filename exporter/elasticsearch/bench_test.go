@@ -171,9 +171,7 @@ func BenchmarkEncode(b *testing.B) {
 				base := router.scope(rl.Resource().Attributes(), sl.Scope().Attributes())
 				for _, lr := range sl.LogRecords().All() {
 					to := router.record(base, lr.Attributes())
-					buf := batch.Begin(to.index, to.id)
-					from := len(buf)
-					batch.End(to.complete(renderer.AppendJSON(buf, rl.Resource(), sl.Scope(), lr), from))
+					batch.End(to.complete(renderer.AppendJSON(batch.Begin(to.index, to.id), rl.Resource(), sl.Scope(), lr)))
 				}
 				return nil
 			})

@@ -208,10 +208,8 @@ func (e *logsExporter) push(ctx context.Context, ld plog.Logs) error {
 				}
 				lr := records.At(k)
 				to := w.router.record(base, lr.Attributes())
-				buf := w.batch.Begin(to.index, to.id)
-				from := len(buf)
-				buf = renderer.AppendJSON(buf, rl.Resource(), sl.Scope(), lr)
-				w.batch.End(to.complete(buf, from))
+				buf := renderer.AppendJSON(w.batch.Begin(to.index, to.id), rl.Resource(), sl.Scope(), lr)
+				w.batch.End(to.complete(buf))
 				w.refs = append(w.refs, at)
 				if w.batch.Size() >= limit {
 					flush()

@@ -39,17 +39,10 @@ type stream struct {
 	// of holds the data streams of the streams, in the order of pmtaStreams,
 	// when dataset is empty.
 	of [len(pmtaStreams)]*stream
-	// parts are the values of partNames; empty for a fixed index.
-	parts [len(partNames)]string
 	// tails holds the end of a document that says which data stream it is in,
 	// by the fields that the document has already.
 	tails [1 << 3][]byte
 }
-
-// partNames are the fields that say which data stream a document is in, in the
-// order of the bits below. Within a data stream they are constants: a document
-// with another value would be refused.
-var partNames = [...]string{attrType, attrDataset, attrNamespace}
 
 // pmtaStreams are the values of pmta.stream. Others go where the first one
 // goes, so that an attribute cannot make any number of data streams.
@@ -67,7 +60,6 @@ type target struct {
 	*stream
 	id  string
 	has int
-	own [len(partNames)]string // values of what it has
 }
 
 // maxStreams bounds the memory for data streams that were seen.
@@ -95,10 +87,9 @@ func (r *router) scope(resource, scope pcommon.Map) target {
 			n.namespace = v.AsString()
 		}
 		if inDocument {
-			for i, name := range partNames {
-				if v, ok := attrs.Get(name); ok {
-					t.has |= 1 << i
-					t.own[i] = v.AsString()
+			for bit, name := range map[int]string{hasType: attrType, hasDataset: attrDataset, hasNamespace: attrNamespace} {
+				if _, ok := attrs.Get(name); ok {
+					t.has |= bit
 				}
 			}
 		}
@@ -125,13 +116,15 @@ func (r *router) stream(n names) *stream {
 	if s.index == "" {
 		dataset, namespace := sanitize(n.dataset), sanitize(n.namespace)
 		s.index = "logs-" + dataset + "-" + namespace
-		s.parts = [...]string{"logs", dataset, namespace}
 		for has := range s.tails {
 			tail := []byte{}
-			for i, name := range partNames {
-				if has&(1<<i) == 0 {
-					value, _ := json.Marshal(s.parts[i]) // a string always has a JSON
-					tail = append(append(tail, `,"`+name+`":`...), value...)
+			for _, f := range []struct {
+				bit         int
+				name, value string
+			}{{hasType, attrType, "logs"}, {hasDataset, attrDataset, dataset}, {hasNamespace, attrNamespace, namespace}} {
+				if has&f.bit == 0 {
+					value, _ := json.Marshal(f.value) // a string always has a JSON
+					tail = append(append(tail, `,"`+f.name+`":`...), value...)
 				}
 			}
 			s.tails[has] = append(tail, '}')
@@ -159,22 +152,19 @@ func (r *router) record(t target, attrs pcommon.Map) target {
 		case len(attrType):
 			if k == attrType {
 				has |= hasType
-				t.own[0] = v.AsString()
 			}
 		case len(attrDataset):
 			if k == attrDataset {
 				has |= hasDataset
-				t.own[1] = v.AsString()
-				if t.own[1] != "" {
-					n.dataset = t.own[1]
+				if s := v.AsString(); s != "" {
+					n.dataset = s
 				}
 			}
 		case len(attrNamespace):
 			if k == attrNamespace {
 				has |= hasNamespace
-				t.own[2] = v.AsString()
-				if t.own[2] != "" {
-					n.namespace = t.own[2]
+				if s := v.AsString(); s != "" {
+					n.namespace = s
 				}
 			}
 		case len(attrDocumentID):
@@ -198,35 +188,13 @@ func (r *router) record(t target, attrs pcommon.Map) target {
 	return t
 }
 
-// complete adds to a document, which begins at from, which data stream it is
-// in, and corrects what it says of that itself. A fixed index has no such parts.
-func (t target) complete(doc []byte, from int) []byte {
+// complete adds to a document which data stream it is in. A fixed index has
+// no such parts.
+func (t target) complete(doc []byte) []byte {
 	tail := t.tails[t.has]
 	if len(tail) == 0 {
 		return doc
 	}
-	for i := range t.parts {
-		if t.has&(1<<i) != 0 && t.own[i] != t.parts[i] {
-			return t.correct(doc, from)
-		}
-	}
 	// A document is an object that has a time at least.
 	return append(doc[:len(doc)-1], tail...)
-}
-
-// correct is complete for the rare document that says something else, as
-// "Acme-1" of the namespace acme_1, or a scope's dataset over the resource's.
-func (t target) correct(doc []byte, from int) []byte {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(doc[from:], &fields) != nil {
-		return doc // the renderer writes objects only
-	}
-	for i, name := range partNames {
-		fields[name], _ = json.Marshal(t.parts[i]) // a string always has a JSON
-	}
-	out, err := json.Marshal(fields)
-	if err != nil {
-		return doc
-	}
-	return append(doc[:from], out...)
 }
