@@ -31,10 +31,12 @@ func ParseDomain(s string) Domain {
 		return Domain{s, s}
 	}
 	l := strings.ToLower(s)
-	if !mayBeIDNA(l) {
+	// The whole of s, not l: of a few letters (İ) IDNA makes another name than
+	// their lower case is.
+	if !mayBeIDNA(l) && !mayBeIDNA(s) {
 		return Domain{l, l}
 	}
-	ascii, err := profile.ToASCII(l)
+	ascii, err := profile.ToASCII(s)
 	if err != nil || ascii == "" {
 		return Domain{l, l}
 	}

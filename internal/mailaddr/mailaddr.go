@@ -194,7 +194,10 @@ func decodeVERP(local, rcpt string) (Encoded, bool) {
 		if start := eq - len(rl); start >= 0 && local[eq] == '=' &&
 			equalFold(local[eq+1:], rd) && equalFold(local[start:eq], rl) &&
 			(start == 0 || !isAlnum(local[start-1])) {
-			return verpAt(local, start, eq), true
+			return verpAt(local, start, eq, len(local)), true
+		}
+		if e, ok := searchVERP(local, rl, strings.TrimSuffix(rd, ".")); ok {
+			return e, true
 		}
 	}
 	eq := strings.LastIndexByte(local, '=')
@@ -208,15 +211,84 @@ func decodeVERP(local, rcpt string) (Encoded, bool) {
 	if start+1 >= eq {
 		return Encoded{}, false
 	}
-	return verpAt(local, start+1, eq), true
+	return verpAt(local, start+1, eq, len(local)), true
 }
 
-func verpAt(local string, start, eq int) Encoded {
+// searchVERP finds the recipient rl@rd in a sender who has more behind it, or
+// has it in code.
+func searchVERP(local, rl, rd string) (Encoded, bool) {
+	for from := 0; ; {
+		eq := strings.IndexByte(local[from:], '=')
+		if eq < 0 {
+			return Encoded{}, false
+		}
+		eq += from
+		from = eq + 1
+		end := from + len(rd)
+		if end > len(local) || !equalFold(local[from:end], rd) || end < len(local) && !isBreak(local[end:]) {
+			continue
+		}
+		if start := EncodedSuffix(local[:eq], rl); start == 0 || start > 0 && !isAlnum(local[start-1]) {
+			return verpAt(local, start, eq, end), true
+		}
+	}
+}
+
+func verpAt(local string, start, eq, end int) Encoded {
 	prefix := local[:start]
 	for prefix != "" && strings.IndexByte("-+=_.", prefix[len(prefix)-1]) >= 0 {
 		prefix = prefix[:len(prefix)-1]
 	}
-	return Encoded{Form: VERP, Pre: local[:start], Inner: local[start:eq], Post: local[eq:], Domain: local[eq+1:], Prefix: prefix}
+	return Encoded{Form: VERP, Pre: local[:start], Inner: local[start:eq], Post: local[eq:], Domain: local[eq+1 : end], Prefix: prefix}
+}
+
+// isBreak tells whether a domain is at its end where s begins: what follows
+// does not go on with the name.
+func isBreak(s string) bool {
+	if s[0] == '.' {
+		return len(s) == 1 || !isAlnum(s[1])
+	}
+	return !isAlnum(s[0]) && s[0] < 0x80
+}
+
+// EncodedSuffix returns where in s its ending begins that is text, letters in
+// either case and any byte perhaps written as +XX, =XX or %XX; -1 when s does
+// not end so. Sources: RFC 3461, section 4 (xtext, which VERP uses too); RFC
+// 2045, section 6.7; RFC 3986, section 2.1.
+func EncodedSuffix(s, text string) int {
+	if n := len(s) - len(text); n >= 0 && equalFold(s[n:], text) {
+		return n
+	}
+	at := len(s)
+	for i := len(text) - 1; i >= 0; i-- {
+		switch c := text[i]; {
+		case at >= 3 && strings.IndexByte("+=%", s[at-3]) >= 0 && unhex(s[at-2])<<4|unhex(s[at-1]) == int(c):
+			at -= 3
+		case at >= 1 && lower(s[at-1]) == lower(c):
+			at--
+		default:
+			return -1
+		}
+	}
+	return at
+}
+
+func lower(c byte) byte {
+	if c-'A' < 26 {
+		return c | 0x20
+	}
+	return c
+}
+
+// unhex returns the value of a hexadecimal digit, or one that no byte has.
+func unhex(c byte) int {
+	switch {
+	case c-'0' <= 9:
+		return int(c - '0')
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return 1 << 16
 }
 
 // isDomain tells whether s looks like a domain name: at least one dot between

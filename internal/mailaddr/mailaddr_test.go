@@ -27,6 +27,17 @@ func TestResolve(t *testing.T) {
 		// Another recipient does not mislead.
 		{"b-ann=example.net@s.example", "bob@example.org", "verp", "b@s.example"},
 		{"b-joann=example.net@s.example", "ann@example.net", "verp", "b@s.example"},
+		// More behind the recipient.
+		{"b-7-ann.lee=example.net-0815@s.example", "ann.lee@example.net", "verp", "b-7@s.example"},
+		{"b-7-ann.lee=example.net=list@s.example", "ann.lee@example.net", "verp", "b-7@s.example"},
+		{"b-7-ann.lee=example.net.@s.example", "ann.lee@example.net.", "verp", "b-7@s.example"},
+		{"b-7-ann.lee=example.net@s.example", "ann.lee@example.net.", "verp", "b-7@s.example"},
+		{"b-7-ann.lee=example.network@s.example", "ann.lee@example.net", "verp", "b@s.example"},
+		{"b-7-ann.lee=example.net.au@s.example", "ann.lee@example.net", "verp", "b@s.example"},
+		// The recipient in code.
+		{"b-7-ann+2Blee=example.net@s.example", "ann+lee@example.net", "verp", "b-7@s.example"},
+		{"b-7-ann=2elee=example.net@s.example", "Ann.Lee@example.net", "verp", "b-7@s.example"},
+		{"b-7-ann%2Blee=example.net@s.example", "ann+lee@example.net", "verp", "b-7@s.example"},
 
 		{"prvs=0123456789=news@example.com", "", "batv", "news@example.com"},
 		{"PRVS=0123abcdef=news@example.com", "", "batv", "news@example.com"},
@@ -78,6 +89,7 @@ func TestParseDomain(t *testing.T) {
 		"xn--zzzzzzzzzzzz.exampl": {"xn--zzzzzzzzzzzz.exampl", "xn--zzzzzzzzzzzz.exampl"},
 		"xn--.example":            {"xn--.example", "xn--.example"},
 		"":                        {"", ""},
+		"İstanbul.example":        {"xn--istanbul-o0e.example", "i\u0307stanbul.example"},
 		"a\xffb.example":          {"a\xffb.example", "a\xffb.example"},
 	} {
 		require.Equal(t, want, ParseDomain(in), in)
