@@ -235,7 +235,7 @@ func searchVERP(local, rl, rd string) (Encoded, bool) {
 }
 
 func verpAt(local string, start, eq, end int) Encoded {
-	prefix := local[:start]
+	prefix := strings.TrimPrefix(local[:start], `"`)
 	for prefix != "" && strings.IndexByte("-+=_.", prefix[len(prefix)-1]) >= 0 {
 		prefix = prefix[:len(prefix)-1]
 	}

@@ -28,6 +28,7 @@ func TestResolve(t *testing.T) {
 		{"b-ann=example.net@s.example", "bob@example.org", "verp", "b@s.example"},
 		{"b-joann=example.net@s.example", "ann@example.net", "verp", "b@s.example"},
 		// More behind the recipient.
+		{`"b-7-ann.lee=example.net"@s.example`, "ann.lee@example.net", "verp", "b-7@s.example"},
 		{"b-7-ann.lee=example.net-0815@s.example", "ann.lee@example.net", "verp", "b-7@s.example"},
 		{"b-7-ann.lee=example.net=list@s.example", "ann.lee@example.net", "verp", "b-7@s.example"},
 		{"b-7-ann.lee=example.net.@s.example", "ann.lee@example.net.", "verp", "b-7@s.example"},

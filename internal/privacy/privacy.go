@@ -154,6 +154,8 @@ type Redactor struct {
 	rcpt, rcptLocal, rcptDomain, rcptHash string
 	touched                               bool
 	numeric                               bool // 16 digits count as a digest
+	needles                               []needle
+	template                              bool // Template is at work
 
 	streak int // recipients in a row that were digests
 }
@@ -191,6 +193,7 @@ func (r *Redactor) Begin(rcpt string, again bool) {
 		r.streak = 0
 	}
 	r.numeric = again || r.streak >= hashedStreak
+	r.setNeedles()
 }
 
 // Touched reports whether the record holds local parts that were replaced, or
@@ -201,6 +204,9 @@ func (r *Redactor) Touched() bool { return r.touched }
 func (r *Redactor) hash(local string) string {
 	if local == "" {
 		return ""
+	}
+	if r.template {
+		return templateUser
 	}
 	r.touched = true
 	if local == r.rcptLocal && r.rcptHash != "" {
@@ -316,10 +322,8 @@ func (r *Redactor) ORCPT(s string) string {
 	if !ok {
 		return r.Address(s)
 	}
-	if local, domain := mailaddr.Split(addr); strings.IndexByte(local, '+') >= 0 && r.rcptLocal != "" && !strings.EqualFold(local, r.rcptLocal) {
-		if dec := xtext(local); strings.EqualFold(dec, r.rcptLocal) {
-			return kind + ";" + r.hash(dec) + "@" + domain
-		}
+	if local, domain := mailaddr.Split(addr); r.rcptLocal != "" && len(local) > len(r.rcptLocal) && mailaddr.EncodedSuffix(local, r.rcptLocal) == 0 {
+		return kind + ";" + r.hash(r.rcptLocal) + "@" + domain
 	}
 	if a := r.Address(addr); a != addr {
 		return kind + ";" + a
@@ -327,38 +331,58 @@ func (r *Redactor) ORCPT(s string) string {
 	return s
 }
 
-// xtext decodes +XX. Source: RFC 3461, section 4.
-func xtext(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '+' && i+2 < len(s) {
-			if v, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
-				b.WriteByte(v[0])
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
 // Sender returns an envelope sender with the local parts in its VERP, BATV
 // and SRS forms replaced: of the recipient, and of the sender that BATV or
 // SRS wrap. A plain sender is left as it is, unless it is the recipient.
 func (r *Redactor) Sender(addr string) string {
 	local, domain := mailaddr.Split(addr)
-	if s, ok := r.encoded(local, 0); ok {
+	if s, ok := r.encoded(local, 0, false); ok {
 		return s + addr[len(local):]
 	}
-	if r.rcptLocal != "" && strings.EqualFold(local, r.rcptLocal) && strings.EqualFold(domain, r.rcptDomain) {
+	if r.rcptLocal == "" || r.rcptDomain == "" {
+		return addr
+	}
+	if strings.EqualFold(local, r.rcptLocal) && strings.EqualFold(domain, r.rcptDomain) {
 		return r.Address(addr)
+	}
+	if s, ok := r.holds(local); ok {
+		return s + addr[len(local):]
 	}
 	return addr
 }
 
-// encoded replaces what a form holds; ok is false when local has no form.
-func (r *Redactor) encoded(local string, depth int) (s string, ok bool) {
+// maxGap is how much may be between the recipient's local part and domain in a
+// sender of a form that nobody has written down: #, %40, ==a==.
+const maxGap = 5
+
+// holds replaces the recipient's local part in a sender that has their domain
+// right behind it, somehow set apart.
+func (r *Redactor) holds(local string) (s string, ok bool) {
+	domain := strings.TrimSuffix(r.rcptDomain, ".")
+	if domain == "" || len(local) <= len(r.rcptLocal)+len(domain) {
+		return local, false
+	}
+	for from := 0; ; {
+		at := indexFold(local[from:], r.rcptLocal)
+		if at < 0 {
+			return local, false
+		}
+		at += from
+		from = at + 1
+		rest := local[at+len(r.rcptLocal):]
+		if at > 0 && isWord(local[at-1]) || rest == "" || isWord(rest[0]) {
+			continue
+		}
+		if gap := indexFold(rest, domain); gap >= 0 && gap <= maxGap {
+			return local[:at] + r.hash(r.rcptLocal) + rest, true
+		}
+	}
+}
+
+// encoded replaces what a form holds; ok is false when local has no form. In
+// text only the VERP form of the recipient counts as one: of another it is not
+// sure where the name begins and ends.
+func (r *Redactor) encoded(local string, depth int, text bool) (s string, ok bool) {
 	if depth > 4 || strings.IndexByte(local, '=') < 0 {
 		return local, false
 	}
@@ -367,9 +391,18 @@ func (r *Redactor) encoded(local string, depth int) (s string, ok bool) {
 	case mailaddr.Plain:
 		return local, false
 	case mailaddr.VERP:
-		return e.Pre + r.hash(e.Inner) + e.Post, true
+		user := e.Inner
+		if r.rcptLocal != "" && mailaddr.EncodedSuffix(user, r.rcptLocal) == 0 {
+			user = r.rcptLocal // one pseudonym, in code or not
+		} else if text {
+			return local, false
+		}
+		if text && !strings.EqualFold(e.Domain, strings.TrimSuffix(r.rcptDomain, ".")) {
+			return local, false
+		}
+		return e.Pre + r.hash(user) + e.Post, true
 	}
-	inner, ok := r.encoded(e.Inner, depth+1)
+	inner, ok := r.encoded(e.Inner, depth+1, text)
 	if !ok {
 		inner = r.hash(e.Inner)
 	}
@@ -379,7 +412,7 @@ func (r *Redactor) encoded(local string, depth int) (s string, ok bool) {
 // Local returns what stands for the local part of a base sender taken out of
 // a BATV or SRS form.
 func (r *Redactor) Local(local string) string {
-	if s, ok := r.encoded(local, 0); ok {
+	if s, ok := r.encoded(local, 0, false); ok {
 		return s
 	}
 	return r.hash(local)

@@ -181,6 +181,23 @@ func TestCases(t *testing.T) {
 			{"Ann.Lee@example.net", "X@example.net"},
 			{"ann.lee@other.example", "ann.lee@other.example"},
 			{"b-D343D887797D2CFB=example.net@s.example", "b-D343D887797D2CFB=example.net@s.example"},
+			// More behind the recipient, in code, in quotes, or in a form of nobody's.
+			{"b-7-ann.lee=example.net=list@s.example", "b-7-X=example.net=list@s.example"},
+			{"b-7-ann+2elee=example.net@s.example", "b-7-X=example.net@s.example"},
+			{`"b-7-ann.lee=example.net"@s.example`, `"b-7-X=example.net"@s.example`},
+			{"b+ann.lee==a==example.net==list@s.example", "b+X==a==example.net==list@s.example"},
+			{"ann.lee#example.net@s.example", "X#example.net@s.example"},
+			{"b_Ann.Lee_Example.net_7@s.example", "b_X_Example.net_7@s.example"},
+			{"b-ann.lee%40example.net@s.example", "b-X%40example.net@s.example"},
+			{"ann.lee.news@example.net.s.example", "ann.lee.news@example.net.s.example"},
+			{"joann.lee#example.net@s.example", "joann.lee#example.net@s.example"},
+		}},
+		"sender, domain with a dot behind it": {"ann.lee@example.net.", (*Redactor).Sender, cases{
+			{"b-7-ann.lee=example.net@s.example", "b-7-X=example.net@s.example"},
+			{"b_ann.lee_example.net@s.example", "b_X_example.net@s.example"},
+		}},
+		"sender, domain of nothing but a dot": {"ann.lee@.", (*Redactor).Sender, cases{
+			{"b_ann.lee_example.net@s.example", "b_ann.lee_example.net@s.example"},
 		}},
 		"text": {"ann.lee@example.net", (*Redactor).Text, cases{
 			{"", ""},
@@ -206,6 +223,31 @@ func TestCases(t *testing.T) {
 			{"100 %40 @ off @home x@ y", "100 %40 @ off @home x@ y"},
 			{"D343D887797D2CFB@example.net refused", "D343D887797D2CFB@example.net refused"},
 			{"a@b.example,c@d.example;e@f.example", "X@b.example,X@d.example;X@f.example"},
+			{`550 "ann \" lee"@example.org unknown`, `550 X@example.org unknown`},
+			// Quotes that a local part may hold, but does not begin with.
+			{"no user 'ann.lee@example.net', `joe@example.org` {joe@example.org}", "no user 'X@example.net', `X@example.org` {X@example.org}"},
+			{`to=%3Cann.lee%40example.net%3E`, `to=%3CX%40example.net%3E`},
+			{`=3Cjoe=40example.org=3E`, `=3CX=40example.org=3E`},
+			{`"\u003cjoe@example.org\u003e" \njoe@example.org`, `"\u003cX@example.org\u003e" \nX@example.org`},
+			// @ in code.
+			{"550 joe+40example.org, joe=40Example.ORG. joe&#64;example.org", "550 X+40example.org, X=40Example.ORG. X&#64;example.org"},
+			{"550 joe&#X40;example.org joe&commat;example.org joe%2540example.org", "550 X&#X40;example.org X&commat;example.org X%2540example.org"},
+			{"550 joe+40example.org@s.example", "550 X@s.example"},
+			{"a+40b, a=40%, a+404.4, a=40 a=40. a&b a+40b.c a+40b.c9 &#64;x.example", "a+40b, a=40%, a+404.4, a=40 a=40. a&b a+40b.c a+40b.c9 &#64;x.example"},
+			{"550 joe=40xn--80a.xn--p1ai", "550 X=40xn--80a.xn--p1ai"},
+			// The recipient in code.
+			{"550 ann%2Elee%40example.net =61nn=2Elee=40example.net", "550 X%40example.net X=40example.net"},
+			{"see https://x.example/?u=7&to=b-7-joe=example.org%40s.example&c", "see https://x.example/?u=7&to=X%40s.example&c"},
+		}},
+		"text, recipient with tag": {"ann+news@example.net", (*Redactor).Text, cases{
+			{"550 ann+2Bnews@example.net, ann%2Bnews%40example.net", "550 X@example.net, X%40example.net"},
+			{"550 mailbox ann is full, ann+news, ann_x, joann", "550 mailbox X is full, X, X_x, joann"},
+		}},
+		"text, recipient in quotes": {`"ann lee"@example.net`, (*Redactor).Text, cases{
+			{`550 "ann lee" unknown: ann lee, ann, <"ANN LEE"@example.net>`, `550 X unknown: X, ann, <X@example.net>`},
+		}},
+		"template": {"ann.lee@example.net", (*Redactor).Template, cases{
+			{`550 5.1.1 {email} unknown: ann.lee, "joe"@example.org`, `550 5.1.1 {email} unknown: {user}, {user}@example.org`},
 		}},
 		"text, short recipient": {"al@example.net", (*Redactor).Text, cases{
 			{"550 et al. al@example.net", "550 et al. X@example.net"},
@@ -240,6 +282,13 @@ func TestOnePseudonym(t *testing.T) {
 	require.Equal(t, "rfc822;"+h+"@example.net", r.ORCPT("rfc822;PORT25@example.net"))
 	require.Equal(t, "550 <"+h+"@example.net> "+h, r.Text("550 <port25@example.net> port25"))
 	require.Equal(t, h, r.Local("port25"))
+	require.Equal(t, "'"+h+"@example.org' "+h+"%40example.org "+h+"=40example.org", r.Text("'port25@example.org' p%6frt25%40example.org port=325=40example.org"))
+	require.Equal(t, "b-"+h+"=example.net@s.example", r.Sender("b-p+6frt25=example.net@s.example"))
+	require.True(t, r.Touched())
+
+	r.Begin("Port25@Example.net", false)
+	require.Equal(t, "550 {user}", r.Template("550 port25"))
+	require.False(t, r.Touched(), "a template has no pseudonym")
 }
 
 func TestKeepKeeps(t *testing.T) {

@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"encoding/hex"
 	"strings"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/mailaddr"
@@ -13,19 +14,19 @@ func (r *Redactor) Text(s string) string {
 	if s == "" || r.p.opts.Mode == Keep {
 		return s
 	}
-	if strings.IndexByte(s, '@') < 0 && indexEncodedAt(s) < 0 && !r.mayHold(s) {
+	if strings.IndexByte(s, '@') < 0 && !mayEncodeAt(s) && !r.mayHold(s) {
 		return s
 	}
 	out, done := r.out[:0], 0 // s[:done] is in out
 	for i := 0; i < len(s); i++ {
-		width := atWidth(s[i:])
+		width := atWidth(s, i)
 		if width == 0 {
 			continue
 		}
 		start := i
 		if i > done && s[i-1] == '"' {
 			// A quoted local part (RFC 5321): back to the other quote.
-			if q := strings.LastIndexByte(s[done:i-1], '"'); q >= 0 && !strings.Contains(s[done+q:i], "\n") {
+			if q := openingQuote(s[done : i-1]); q >= 0 && !strings.Contains(s[done+q:i], "\n") {
 				start = done + q
 			}
 		}
@@ -36,7 +37,7 @@ func (r *Redactor) Text(s string) string {
 		}
 		end := domainEnd(s, i+width)
 		// a@b@c: all before the last one is local part.
-		for w := atWidth(s[end:]); w > 0 && end > i+width; w = atWidth(s[end:]) {
+		for w := atWidth(s, end); w > 0 && end > i+width; w = atWidth(s, end) {
 			next := domainEnd(s, end+w)
 			if next == end+w {
 				break
@@ -46,21 +47,28 @@ func (r *Redactor) Text(s string) string {
 		if start == i || end == i+width {
 			continue
 		}
-		if width == 3 {
+		if width > 1 {
 			// In a URL: what is before is not part of the address.
-			if j := strings.LastIndexAny(s[start:i], "/?=&"); j >= 0 {
+			if j := strings.LastIndexAny(s[start:i], "/?&"); j >= 0 {
 				start += j + 1
+				if j = strings.IndexByte(s[start:i], '='); j >= 0 {
+					start += j + 1
+				}
 			}
 			if start == i {
 				continue
 			}
 		}
-		out = r.words(out, s[done:start])
-		out = r.token(out, s[start:i])
+		out = r.words(out, s[done:start], r.needles)
+		escape := byte(0)
+		if width > 1 {
+			escape = s[i]
+		}
+		out = r.token(out, s[start:i], start > 0 && s[start-1] == '\\', escape)
 		out = append(out, s[i:end]...)
 		done, i = end, end-1
 	}
-	out = r.words(out, s[done:])
+	out = r.words(out, s[done:], r.needles)
 	r.out = out[:0]
 	if string(out) == s {
 		return s
@@ -68,52 +76,169 @@ func (r *Redactor) Text(s string) string {
 	return string(out)
 }
 
-// token appends what stands for the local part of an address found in text.
-// Where its shape leaves a doubt, all of it is replaced.
-func (r *Redactor) token(dst []byte, local string) []byte {
-	if n := len(r.rcptLocal); n > 0 && n < len(local) && strings.EqualFold(local[len(local)-n:], r.rcptLocal) && strings.IndexByte("=/?&", local[len(local)-n-1]) >= 0 {
-		// to=user@domain: the name in front is not part of the address.
-		return append(append(dst, local[:len(local)-n]...), r.hash(r.rcptLocal)...)
-	}
-	e := mailaddr.Decode(local, r.rcpt)
-	if e.Form != mailaddr.Plain && e.Form != mailaddr.VERP || e.Form == mailaddr.VERP && strings.EqualFold(e.Inner, r.rcptLocal) && strings.EqualFold(e.Domain, r.rcptDomain) {
-		if s, ok := r.encoded(local, 0); ok {
-			return append(dst, s...)
+// Template is Text for what is made of a text to tell kinds of it apart, so
+// must not have a pseudonym in it: {user} is there instead.
+func (r *Redactor) Template(s string) string {
+	r.template = true
+	s = r.Text(s)
+	r.template = false
+	return s
+}
+
+// templateUser stands for a local part in templates.
+const templateUser = "{user}"
+
+// openingQuote returns where the quoted string begins that s is all but the
+// closing quote of, -1 when it has no beginning.
+func openingQuote(s string) int {
+	for q := strings.LastIndexByte(s, '"'); q >= 0; q = strings.LastIndexByte(s[:q], '"') {
+		n := q
+		for n > 0 && s[n-1] == '\\' {
+			n--
+		}
+		if (q-n)%2 == 0 {
+			return q
 		}
 	}
+	return -1
+}
+
+// token appends what stands for the local part of an address found in text.
+// Where its shape leaves a doubt, all of it is replaced. backslash says that
+// one is before it, escape is the first byte of an encoded @.
+func (r *Redactor) token(dst []byte, local string, backslash bool, escape byte) []byte {
+	if r.replaced(local) || r.template && local == templateUser {
+		r.hash(local) // to be counted
+		return append(dst, local...)
+	}
+	left := leftOf(local, backslash)
+	if r.rcptLocal != "" {
+		// The recipient, perhaps in code; before it stands what is not part of
+		// the address: to=user@domain.
+		n := mailaddr.EncodedSuffix(local, r.rcptLocal)
+		if n == 0 || n > 0 && (left >= n || strings.IndexByte("=/?&", local[n-1]) >= 0 || n >= 3 && isQuoteCode(local[n-3:])) {
+			return append(append(dst, local[:n]...), r.hash(r.rcptLocal)...)
+		}
+	}
+	if left < len(local) {
+		dst, local = append(dst, local[:left]...), local[left:]
+	}
+	if s, ok := r.encoded(local, 0, true); ok {
+		return append(dst, s...)
+	}
+	if escape != 0 {
+		local = unescape(local, escape)
+	}
 	return append(dst, r.hash(local)...)
+}
+
+// leftOf returns how many bytes at the beginning of s quote what follows, as
+// they are or in code; a local part does not begin so.
+func leftOf(s string, backslash bool) (n int) {
+	if backslash {
+		for _, e := range [...]string{"u003c", "u0022", "u0027", "x3c", "x22", "x27"} {
+			if len(s) > len(e) && strings.EqualFold(s[:len(e)], e) {
+				n = len(e)
+				break
+			}
+		}
+		if n == 0 && len(s) > 1 && (s[0] == 'n' || s[0] == 'r' || s[0] == 't') {
+			n = 1
+		}
+	}
+	for n < len(s) {
+		switch c := s[n]; {
+		case strings.IndexByte("'`{|*", c) >= 0:
+			n++
+		case len(s)-n >= 3 && isQuoteCode(s[n:]):
+			n += 3
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+// isQuoteCode tells whether s begins with a blank, a quote or < in code.
+func isQuoteCode(s string) bool {
+	return (s[0] == '%' || s[0] == '=') && (s[1] == '2' && (s[2] == '0' || s[2] == '2' || s[2] == '7') || s[1] == '3' && s[2]|0x20 == 'c')
+}
+
+// unescape decodes the XX behind escape: % of URLs, = of quoted-printable, + of
+// xtext.
+func unescape(s string, escape byte) string {
+	if strings.IndexByte(s, escape) < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == escape && i+2 < len(s) {
+			if v, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				b = append(b, v[0])
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
 }
 
 // minWord is the shortest local part that is looked for without its domain:
 // shorter ones are words of the reply more often than they are names.
 const minWord = 3
 
-func (r *Redactor) mayHold(s string) bool {
-	return len(r.rcptLocal) >= minWord && indexFold(s, r.rcptLocal) >= 0
+// needle is a text that stands for the recipient without an @ behind it, and
+// the local part that it means.
+type needle struct{ text, local string }
+
+// setNeedles finds out what the recipient may be called in text.
+func (r *Redactor) setNeedles() {
+	r.needles = r.needles[:0]
+	l := r.rcptLocal
+	if len(l) < minWord || r.replaced(l) {
+		return
+	}
+	r.needles = append(r.needles, needle{l, l})
+	if n := len(l); l[0] == '"' && l[n-1] == '"' && n-2 >= minWord {
+		r.needles = append(r.needles, needle{l[1 : n-1], l})
+	} else if i := strings.IndexByte(l, '+'); i >= minWord {
+		r.needles = append(r.needles, needle{l[:i], l[:i]}) // without its tag
+	}
 }
 
-// words appends s with the recipient's local part replaced where it is a word
-// of its own.
-func (r *Redactor) words(dst []byte, s string) []byte {
-	if len(r.rcptLocal) < minWord || len(s) < len(r.rcptLocal) || r.replaced(r.rcptLocal) {
+func (r *Redactor) mayHold(s string) bool {
+	for i := range r.needles {
+		if indexFold(s, r.needles[i].text) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// words appends s with the needles replaced where they are words of their own.
+func (r *Redactor) words(dst []byte, s string, needles []needle) []byte {
+	if len(needles) == 0 {
 		return append(dst, s...)
 	}
+	n := &needles[0]
 	for {
 		at := 0
 		for {
-			i := indexFold(s[at:], r.rcptLocal)
+			i := indexFold(s[at:], n.text)
 			if i < 0 {
-				return append(dst, s...)
+				return r.words(dst, s, needles[1:])
 			}
 			at += i
-			end := at + len(r.rcptLocal)
+			end := at + len(n.text)
 			if (at == 0 || !isWord(s[at-1])) && (end == len(s) || !isWord(s[end])) {
 				break
 			}
 			at++
 		}
-		dst = append(append(dst, s[:at]...), r.hash(r.rcptLocal)...)
-		s = s[at+len(r.rcptLocal):]
+		dst = r.words(dst, s[:at], needles[1:])
+		dst = append(dst, r.hash(n.local)...)
+		s = s[at+len(n.text):]
 	}
 }
 
@@ -159,18 +284,57 @@ func isAtext(c byte) bool {
 
 func isDomainByte(c byte) bool { return isWord(c) || c == '.' || c == '-' || c == '_' }
 
-// atWidth returns the length of the @ that s begins with, 3 if it is encoded
-// as in URLs, 0 if there is none.
-func atWidth(s string) int {
-	switch {
-	case s == "":
+// atWidth returns the length of the @ that is at i, more than 1 if it is
+// encoded, 0 if there is none: %40 and %2540 as in URLs, +40 of xtext, =40 of
+// quoted-printable, &#64; of HTML. What more often is something else counts
+// only before a domain name.
+func atWidth(s string, i int) int {
+	if i >= len(s) {
 		return 0
-	case s[0] == '@':
+	}
+	switch s[i] {
+	case '@':
 		return 1
-	case len(s) >= 3 && s[0] == '%' && s[1] == '4' && s[2] == '0':
-		return 3
+	case '%':
+		if strings.HasPrefix(s[i+1:], "40") {
+			return 3
+		}
+		if strings.HasPrefix(s[i+1:], "2540") {
+			return 5
+		}
+	case '+', '=':
+		if strings.HasPrefix(s[i+1:], "40") && isName(s, i+3) {
+			return 3
+		}
+	case '&':
+		for _, e := range [...]string{"&#64;", "&#x40;", "&commat;"} {
+			if len(s)-i > len(e) && strings.EqualFold(s[i:i+len(e)], e) {
+				return len(e)
+			}
+		}
 	}
 	return 0
+}
+
+// mayEncodeAt tells of texts in which atWidth may find an encoded @.
+func mayEncodeAt(s string) bool {
+	return strings.Contains(s, "40") || strings.IndexByte(s, '&') >= 0
+}
+
+// isName tells whether a domain name is at i: two labels or more, the last one
+// of letters.
+func isName(s string, i int) bool {
+	name := strings.TrimRight(s[i:domainEnd(s, i)], ".-_")
+	dot := strings.LastIndexByte(name, '.')
+	if dot <= 0 || len(name)-dot < 3 {
+		return false
+	}
+	for _, c := range []byte(name[dot+1:]) {
+		if c-'0' <= 9 || c == '-' || c == '_' {
+			return strings.HasPrefix(name[dot+1:], "xn--")
+		}
+	}
+	return true
 }
 
 // domainEnd returns where the domain or address literal that begins at i ends.
@@ -191,5 +355,3 @@ func domainEnd(s string, i int) int {
 	}
 	return i
 }
-
-func indexEncodedAt(s string) int { return strings.Index(s, "%40") }

@@ -458,10 +458,7 @@ func (w *worker) remember(typ acct.Type, rcpt, orig string) {
 	}
 	report := typ == acct.TypeFeedback || typ == acct.TypeRemoteBounce || typ == acct.TypeRemoteStatus
 	if report && rcpt == "" {
-		// Reports that hide the recipient may name it elsewhere.
-		if rcpt = strings.Trim(w.str(fHmxRcpt), "<> "); rcpt == "" {
-			rcpt = strings.Trim(strings.TrimPrefix(w.str(fARFRcpt), "rfc822;"), "<> ")
-		}
+		rcpt = w.hiddenRcpt()
 	}
 	var addr, addr2 uint64 // of recipient and sender, 0 without
 	if rcpt != "" && (!report || m.window != nil) {
@@ -506,6 +503,19 @@ func (w *worker) remember(typ acct.Type, rcpt, orig string) {
 		}
 		w.attempts(typ, ledger.Key{addr, message}, queued)
 	}
+}
+
+// hiddenRcpt returns the recipient that a report without one names elsewhere.
+func (w *worker) hiddenRcpt() string {
+	rcpt := strings.Trim(w.str(fHmxRcpt), "<> ")
+	if rcpt == "" {
+		rcpt = w.str(fARFRcpt)
+		if kind, addr, ok := strings.Cut(rcpt, ";"); ok && strings.EqualFold(strings.TrimSpace(kind), "rfc822") {
+			rcpt = addr
+		}
+		rcpt = strings.Trim(rcpt, "<> ")
+	}
+	return rcpt
 }
 
 // keep remembers what a later report or bounce may lack.
@@ -751,7 +761,7 @@ func (w *worker) replace(lr plog.LogRecord, rcpt, orig string, base mailaddr.Sen
 	r := w.redact
 	known := rcpt
 	if known == "" {
-		known = strings.Trim(w.str(fHmxRcpt), "<> ")
+		known = w.hiddenRcpt()
 	}
 	r.Begin(known, w.s.at[fKeyID] >= 0)
 	set := func(at int, have, now string) {
@@ -802,7 +812,11 @@ func (w *worker) replace(lr plog.LogRecord, rcpt, orig string, base mailaddr.Sen
 		have := w.v.Str(at)
 		set(at, have, r.Text(have))
 	}
-	// What the smtp_reply processor keeps of a reply is masked already.
+	// Addresses are masked in a template already, but not all names.
+	if at := int(w.s.model); at >= 0 {
+		have := w.v.Str(at)
+		set(at, have, r.Template(have))
+	}
 	if r.Touched() {
 		w.redacted++
 		if id := w.p.policy.KeyID(); id != "" {

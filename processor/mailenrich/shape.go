@@ -91,6 +91,7 @@ type shape struct {
 	at      [numFields]int16 // -1 when absent
 	headers []int16          // places of the headers that the dimension table asks for
 	texts   []int16          // places of texts in which addresses are replaced
+	model   int16            // place of the template of a reply, -1 when absent
 	labeled bool             // has labels of the dimension table already
 }
 
@@ -171,11 +172,12 @@ func snake(s string) string {
 
 // textAttributes lists what always holds text from outside.
 var textAttributes = []string{semconv.PMTADSNDiag, semconv.SMTPResponseText, semconv.PMTADSNPMTAAction,
-	semconv.PMTAReason, semconv.SMTPCommand, semconv.PMTASessionTranscript}
+	semconv.PMTAReason, semconv.SMTPCommand, semconv.PMTASessionTranscript, semconv.PMTADSNStatusText,
+	semconv.URLFull, semconv.URLPath, semconv.PMTAPipeCommand}
 
 // learn finds out where in keys the attributes are.
 func (p *enricher) learn(keys []string, table *dimension.Table) *shape {
-	s := &shape{keys: keys}
+	s := &shape{keys: keys, model: int16(slices.Index(keys, semconv.LogRecordTemplate))}
 	for f := range s.at {
 		s.at[f] = -1
 	}
