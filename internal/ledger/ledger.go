@@ -63,8 +63,8 @@ type Result struct {
 	LastCategory string
 }
 
-// ring is how many attempts of a message are told apart; an older one that
-// comes again would count again.
+// ring is how many attempts of a message are told apart. An older one most
+// likely comes again, so does not count.
 const ring = 8
 
 const (
@@ -197,6 +197,17 @@ func (l *Ledger) apply(ev *Event) (r Result, changed bool) {
 			}
 			return r, false
 		}
+	}
+	if e.count > ring && ev.Time < e.last && ev.Time >= e.first {
+		// A file that is read again must not double the attempts. But it may be
+		// one that has not been seen, so the number is a lower bound from here
+		// on; only the first attempt is known to be it.
+		r = Result{Attempt: 1, Exact: e.flags&flagExact != 0 && ev.Time == e.first, First: e.first}
+		if ev.Time > e.first && e.flags&flagExact != 0 {
+			e.flags &^= flagExact
+			changed = true
+		}
+		return r, changed
 	}
 	r = e.result(l)
 	r.Attempt++

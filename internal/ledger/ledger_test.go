@@ -91,6 +91,34 @@ func TestManyAttempts(t *testing.T) {
 	}
 }
 
+// A message that has been tried for a day comes again from the beginning, as
+// when positions in files were lost: nothing counts twice. Whether an attempt
+// that is older than those remembered was seen cannot be told, and is not
+// claimed.
+func TestManyAttemptsAgain(t *testing.T) {
+	l := started(0)
+	ev := func(k Kind, n int) Result {
+		return l.Apply(&Event{Key: key(1), Kind: k, Time: int64(n) * 600 * sec, Queued: 10 * sec, Print: uint32(n), Category: fmt.Sprint("c", n)})
+	}
+	for n := 1; n <= 40; n++ {
+		ev(Deferral, n)
+	}
+	require.Equal(t, Result{Attempt: 1, Exact: true, First: 600 * sec}, ev(Deferral, 1))
+	require.Equal(t, Result{Attempt: 41, Exact: true, First: 600 * sec, LastCategory: "c40"}, ev(Final, 41), "the first one is known to be it")
+	for n := 2; n <= 40; n++ {
+		r := ev(Deferral, n)
+		require.LessOrEqual(t, r.Attempt, int32(n))
+		require.False(t, r.Exact)
+		if n > 40-ring {
+			require.EqualValues(t, n, r.Attempt)
+		}
+	}
+	require.Equal(t, Result{Attempt: 41, First: 600 * sec, LastCategory: "c40"}, ev(Final, 41))
+	// Before the first attempt that was seen: one that was not.
+	require.Equal(t, int32(41), l.Apply(&Event{Key: key(1), Time: 300 * sec, Queued: 10 * sec, Print: 99}).Attempt)
+	require.Equal(t, Result{Attempt: 42, First: 300 * sec, LastCategory: ""}, ev(Final, 41))
+}
+
 func TestBound(t *testing.T) {
 	l := started(100)
 	for n := uint64(1); n <= 150; n++ {
