@@ -432,6 +432,18 @@ func (w *worker) lowered(s string) {
 	w.low = b
 }
 
+// loweredAddress appends a recipient in lower case, with one spelling of the
+// domain: reports have A-labels where the record of the delivery has U-labels.
+func (w *worker) loweredAddress(addr string) {
+	local, domain := mailaddr.Split(addr)
+	if domain == "" || mailaddr.Canonical(domain) {
+		w.lowered(addr)
+		return
+	}
+	w.lowered(local)
+	w.low = append(append(w.low, '@'), w.domain.Get(domain).ASCII...)
+}
+
 // mix spreads a number over 64 bits.
 func mix(n uint64) uint64 {
 	n ^= n >> 32
@@ -457,13 +469,16 @@ func (w *worker) remember(typ acct.Type, rcpt, orig string) {
 		return
 	}
 	report := typ == acct.TypeFeedback || typ == acct.TypeRemoteBounce || typ == acct.TypeRemoteStatus
-	if report && rcpt == "" {
-		rcpt = w.hiddenRcpt()
+	if report {
+		if rcpt = strings.Trim(rcpt, "<> "); rcpt == "" {
+			rcpt = w.hiddenRcpt()
+		}
 	}
 	var addr, addr2 uint64 // of recipient and sender, 0 without
-	if rcpt != "" && (!report || m.window != nil) {
+	redacted := w.p.redacted(rcpt)
+	if rcpt != "" && !redacted && (!report || m.window != nil) {
 		w.low = append(w.low[:0], 'a', 0)
-		w.lowered(rcpt)
+		w.loweredAddress(rcpt)
 		w.low = append(w.low, 0)
 		w.lowered(orig)
 		addr, addr2 = siphash.Hash128(m.k0, m.k1, w.low)
@@ -478,7 +493,11 @@ func (w *worker) remember(typ acct.Type, rcpt, orig string) {
 		return
 	}
 	if addr == 0 {
-		w.addLabels(w.route())
+		r := w.route()
+		w.addLabels(r)
+		if redacted && m.window != nil {
+			w.keep(typ, 0, 0, queued, orig, r)
+		}
 		return
 	}
 	message := addr2 ^ mix(uint64(queued))
@@ -523,6 +542,9 @@ func (w *worker) keep(typ acct.Type, addr, message uint64, queued int64, orig st
 	e := attribution.Entry{Time: w.time, Queued: queued}
 	switch typ {
 	case acct.TypeTransient:
+		if addr == 0 {
+			return
+		}
 		e.Key, e.Kind = message, attribution.Attempt
 		w.mem.window.Add(&e, r.text, w.peer())
 		return
@@ -540,10 +562,11 @@ func (w *worker) keep(typ acct.Type, addr, message uint64, queued int64, orig st
 	if env != "" {
 		e.Envelope = envelopeHash(env)
 	}
-	e.Key = addr
-	w.mem.window.Add(&e, r.text, nil)
+	if e.Key = addr; addr != 0 {
+		w.mem.window.Add(&e, r.text, nil)
+	}
 	// For reports that hide the recipient.
-	if individual(orig) {
+	if w.p.individual(orig) {
 		e.Key = w.hashString('s', orig)
 	} else if env != "" {
 		e.Key = w.hashString('e', env)
@@ -573,11 +596,21 @@ func (w *worker) peer() *attribution.Text {
 	return t
 }
 
+// redacted tells whether a recipient is nobody in particular: PowerMTA, or an
+// agent before this one, has put a fixed text in place of the local part.
+func (p *enricher) redacted(rcpt string) bool {
+	n := strings.IndexByte(rcpt, '@')
+	return n > 0 && (rcpt[:n] == privacy.DefaultRedaction || rcpt[:n] == p.cfg.Privacy.Redaction)
+}
+
 // individual tells whether a sender is likely to be different for each
 // message: it holds a recipient, or a tag of at least six letters and digits
 // with two digits in it.
-func individual(orig string) bool {
+func (p *enricher) individual(orig string) bool {
 	local, _ := mailaddr.Split(orig)
+	if strings.Contains(local, privacy.DefaultRedaction) || strings.Contains(local, p.cfg.Privacy.Redaction) {
+		return false // what made it so has been taken out
+	}
 	run, digits := 0, 0
 	for i := range len(local) {
 		switch c := local[i]; {
@@ -625,7 +658,7 @@ func (w *worker) repairReport(typ acct.Type, addr uint64, orig string) {
 	if addr != 0 {
 		f = w.find(addr, want)
 	}
-	if f == nil && individual(orig) {
+	if f == nil && w.p.individual(orig) {
 		match = matchSender
 		f = w.find(w.hashString('s', orig), want)
 	}

@@ -329,6 +329,53 @@ func TestClassifiedDeferral(t *testing.T) {
 	require.Equal(t, "greylisted", m[semconv.BounceLastCategory])
 }
 
+// Recipients that PowerMTA has redacted are all alike, and so are their VERP
+// senders: nothing is said of attempts, and only the envelope finds a delivery.
+func TestRedactedRecipients(t *testing.T) {
+	const head = "type,timeLogged,timeQueued,orig,rcpt,dsnDiag,vmta,jobId,envId\n"
+	p, sink := newRunning(t, config(t, "{repair: {directory: $TMP}}"), nil)
+	defer stop(t, p)
+	feed := func(row string) map[string]any {
+		sink.Reset()
+		require.NoError(t, p.ConsumeLogs(t.Context(), decode(head+row+"\n", 1)[0]))
+		return attrs(t, records(sink.AllLogs()[0])[0])
+	}
+	const queued = "2026-03-01 10:00:00+0000,b-...=example.net@s.example,...@example.net,"
+	for _, row := range []string{
+		"t,2026-03-01 10:00:01+0000," + queued + "smtp;451 one,v1,j1,e1",
+		"t,2026-03-01 10:00:02+0000," + queued + "smtp;451 two,v2,j2,e2",
+		"d,2026-03-01 10:00:03+0000," + queued + "smtp;250 ok,v1,j1,e1",
+		"d,2026-03-01 10:00:04+0000," + queued + "smtp;250 ok,v2,j2,e2",
+	} {
+		require.NotContains(t, feed(row), semconv.PMTAAttempt)
+	}
+	m := feed("f,2026-03-01 11:00:00+0000,,b-...=example.net@s.example,...@example.net,,,,")
+	require.NotContains(t, m, semconv.PMTAVMTA, "it could be about any of them")
+	m = feed("f,2026-03-01 11:00:00+0000,,b-...=example.net@s.example,...@example.net,,,,e1")
+	require.Equal(t, "v1", m[semconv.PMTAVMTA])
+	require.Equal(t, "envelope", m[semconv.PMTARepairMatch])
+}
+
+// A report may spell the recipient's domain in another way.
+func TestSpellingsOfDomains(t *testing.T) {
+	p, sink := newRunning(t, config(t, "{repair: {directory: $TMP}}"), nil)
+	defer stop(t, p)
+	row := func(typ, at, rcpt string) string {
+		queued, vmta := "2026-03-01 10:00:00+0000", "v1"
+		if typ == "f" {
+			queued, vmta = "", ""
+		}
+		return typ + ",2026-03-01 " + at + "+0000," + queued + ",b@s.example," + rcpt + ",smtp;x," + vmta + ","
+	}
+	one(t, p, sink, row("t", "10:00:01", "Ann@Bücher.example"))
+	require.EqualValues(t, 2, one(t, p, sink, row("d", "10:00:02", "ann@xn--bcher-kva.example"))[semconv.PMTAAttempt])
+	for _, rcpt := range []string{"ann@bücher.example", "<ann@xn--bcher-kva.example>", "ann@BÜCHER.example.", "ann@XN--bcher-kva.example"} {
+		m := one(t, p, sink, row("f", "11:00:00", rcpt))
+		require.Equal(t, "v1", m[semconv.PMTAVMTA], rcpt)
+		require.Equal(t, "address", m[semconv.PMTARepairMatch], rcpt)
+	}
+}
+
 // A clock far ahead must not push out what is remembered.
 func TestWrongClock(t *testing.T) {
 	p, sink := newRunning(t, config(t, "{repair: {directory: $TMP, max_age: 1h}}"), nil)
