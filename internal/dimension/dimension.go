@@ -50,6 +50,7 @@ type row struct {
 	line      int
 	vmta      pattern
 	pool      pattern
+	job       bool // there is a condition on the job
 	jobPrefix string
 	source    netip.Prefix // invalid without a condition
 	headers   []headerMatch
@@ -148,7 +149,10 @@ func (t *Table) Lookup(dst []Label, in *Input) []Label {
 }
 
 func (r *row) match(in *Input, ip netip.Addr) bool {
-	if !r.vmta.match(in.VMTA) || !r.pool.match(in.Pool) || !strings.HasPrefix(in.Job, r.jobPrefix) {
+	if !r.vmta.match(in.VMTA) || !r.pool.match(in.Pool) {
+		return false
+	}
+	if r.job && (in.Job == "" || !strings.HasPrefix(in.Job, r.jobPrefix)) {
 		return false
 	}
 	if r.source.IsValid() && !(ip.IsValid() && r.source.Contains(ip)) {
@@ -238,7 +242,7 @@ func (b *builder) condition(r *row, name, value string) error {
 	case "pool":
 		r.pool = newPattern(value)
 	case "job_prefix":
-		r.jobPrefix = value
+		r.job, r.jobPrefix = true, strings.TrimSuffix(value, "*") // it is a prefix without one, too
 	case "source_ip":
 		p, err := parseSource(value)
 		if err != nil {

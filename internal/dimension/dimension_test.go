@@ -37,6 +37,15 @@ const sampleYAML = `
 - {match: {vmta: "*"}, labels: {stream: any}}
 `
 
+// A prefix may be written with the * that ends other conditions.
+func TestJobPrefixWithStar(t *testing.T) {
+	table, err := ParseCSV([]byte("job_prefix,stream\nspring-*,campaign\n*,other\n"))
+	require.NoError(t, err)
+	require.Equal(t, []Label{{"stream", "campaign"}}, table.Lookup(nil, &Input{Job: "spring-9"}))
+	require.Equal(t, []Label{{"stream", "other"}}, table.Lookup(nil, &Input{Job: "autumn"}))
+	require.Empty(t, table.Lookup(nil, &Input{VMTA: "v1"}), "no job is no job of any name")
+}
+
 func TestLookup(t *testing.T) {
 	csv, err := ParseCSV([]byte(sampleCSV))
 	require.NoError(t, err)
