@@ -115,9 +115,10 @@ func (c *PrivacyConfig) policy() (*privacy.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("privacy::mode: %w", err)
 	}
+	source := "privacy::key"
 	o := privacy.Options{Mode: mode, KeyID: c.KeyID, Redaction: c.Redaction, LowerHex: c.Hex == "lower"}
 	if mode == privacy.SipHash || mode == privacy.HMACSHA256 {
-		text, source := string(c.Key), "privacy::key"
+		text := string(c.Key)
 		switch {
 		case c.Key != "" && c.KeyFile != "":
 			return nil, errors.New("privacy::key_file: set key or key_file, not both")
@@ -146,7 +147,7 @@ func (c *PrivacyConfig) policy() (*privacy.Policy, error) {
 	}
 	p, err := privacy.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("privacy::key: %w", err)
+		return nil, fmt.Errorf("%s: %w", source, err)
 	}
 	return p, nil
 }

@@ -52,7 +52,7 @@ func TestInvalidConfigs(t *testing.T) {
 		"privacy: {mode: hmac-sha256, key: zz, key_encoding: base64}": `privacy::key_encoding: "base64" is not known; use text or hex`,
 		"privacy: {mode: hmac-sha256, key_file: /nowhere}":            "privacy::key_file: stat /nowhere",
 		"privacy: {mode: hmac-sha256, key_file: " + large + "}":       "is larger than 4096 bytes",
-		"privacy: {mode: hmac-sha256, key_file: /dev/null}":           "privacy::key: no key is given",
+		"privacy: {mode: hmac-sha256, key_file: /dev/null}":           "privacy::key_file: no key is given",
 		"privacy: {hex: mixed}":                                       `privacy::hex: "mixed" is not known`,
 		"privacy: {original: keep}":                                   `privacy::original: "keep" is not known`,
 		"privacy: {redaction: a@b}":                                   "privacy::redaction: must not hold @",
