@@ -658,21 +658,22 @@ func hostOf(s string) string {
 	return s
 }
 
-// ipOf returns an IP address without brackets, "" when s is not made of what
-// addresses are made of.
+// ipOf returns an IP address without brackets, "" for what has not the shape of
+// one: a host name, an address with a port or a zone.
 func ipOf(s string) string {
 	s = unbracket(s, '[', ']')
 	if len(s) < 2 || len(s) > 45 {
 		return ""
 	}
-	var all byte
+	var n uint32
 	for i := range len(s) {
-		all |= inAddress[s[i]]
+		n += inAddress[s[i]]
 	}
-	if all&(bad|separator) != separator {
-		return ""
+	dots := n / isDot & 0xff
+	if n&0xff000000 == 0 && (n/isColon >= 2 && (dots == 0 || dots == 3) || n&^0xff == 3*isDot && n&0xff == 0) {
+		return s
 	}
-	return s
+	return ""
 }
 
 // knownIP is ipOf, which it need not be called for what it has just said yes to:
@@ -692,23 +693,30 @@ func (r *Renderer) knownIP(s string) string {
 	return ip
 }
 
-// inAddress says what a byte is in an IP address.
-var inAddress = func() (t [256]byte) {
+// inAddress says what a byte is in an IP address, so that the sum over at most
+// 45 bytes counts each kind.
+var inAddress = func() (t [256]uint32) {
 	for i := range t {
 		switch c := byte(i); {
-		case c == '.' || c == ':':
-			t[i] = separator
-		case c >= '0' && c <= '9', c|0x20 >= 'a' && c|0x20 <= 'f':
+		case c == '.':
+			t[i] = isDot
+		case c == ':':
+			t[i] = isColon
+		case c >= '0' && c <= '9':
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			t[i] = isLetter
 		default:
-			t[i] = bad
+			t[i] = notInAddress
 		}
 	}
 	return t
 }()
 
 const (
-	separator = 1 << iota
-	bad
+	isLetter     = 1
+	isDot        = 1 << 8
+	isColon      = 1 << 16
+	notInAddress = 1 << 24
 )
 
 // isRedacted tells an address with a local part that is a hash, 16 (siphash)

@@ -297,6 +297,19 @@ func TestRecordWinsOverResource(t *testing.T) {
 	require.Equal(t, "resource", doc["resource"].(map[string]any)["attributes"].(map[string]any)["site"])
 }
 
+// What is no address is in no field of addresses; Elasticsearch would refuse it
+// there.
+func TestAddresses(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "[192.0.2.1]": "192.0.2.1", "0.0.0.0": "0.0.0.0",
+		"2001:db8::1": "2001:db8::1", "::": "::", "::ffff:192.0.2.1": "::ffff:192.0.2.1", "FE80:0:0:0:0:0:0:1": "FE80:0:0:0:0:0:0:1",
+		"": "", "abc.de": "", "cafe": "", "1.2.3": "", "1.2.3.4.5": "", "a.b.c.d": "", "192.0.2.1:25": "", "fe80::1%2": "",
+		"dead:beef": "", "12": "", "1:2::3.4": "", "mx.example": "", strings.Repeat(":", 46): "",
+	} {
+		require.Equal(t, want, ipOf(in), in)
+	}
+}
+
 // Whatever the names are, a document is valid JSON without a key twice, and a
 // record rendered in place has no attribute twice.
 func FuzzNames(f *testing.F) {
