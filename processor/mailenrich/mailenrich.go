@@ -501,7 +501,7 @@ func (w *worker) remember(typ acct.Type, rcpt, orig string) {
 		return
 	}
 	message := addr2 ^ mix(uint64(queued))
-	if m.window != nil && typ == acct.TypeBounce && w.s.at[fSourceIP] < 0 && w.s.at[fPeer] < 0 {
+	if m.window != nil && typ == acct.TypeBounce && (w.s.at[fSourceIP] < 0 || w.s.at[fPeer] < 0) {
 		w.repairBounce(message)
 	}
 	r := w.route()
@@ -687,7 +687,9 @@ func (w *worker) repairReport(typ acct.Type, addr uint64, orig string) {
 	w.mark(match)
 }
 
-// repairBounce gives a bounce without addresses those of the last attempt.
+// repairBounce gives a bounce without addresses those of the last attempt. A
+// bounce may have one of the two, the remote one from dsnMta: then it has to be
+// that of the attempt.
 func (w *worker) repairBounce(message uint64) {
 	f := w.find(message, func(e *attribution.Entry) bool { return e.Kind == attribution.Attempt && e.Time <= w.time })
 	if f == nil {
@@ -699,6 +701,10 @@ func (w *worker) repairBounce(message uint64) {
 	var peer [2]string
 	copy(route[:], f.Route)
 	copy(peer[:], f.Peer)
+	if differ(w.str(fPeer), peer[0]) || differ(w.sourceIP, route[3]) || w.s.at[fPeer] < 0 && differ(w.str(fServer), peer[1]) {
+		w.unrepaired++
+		return
+	}
 	w.fix(fVMTA, route[0], &w.vmta)
 	w.fix(fPool, route[1], &w.pool)
 	w.fix(fJob, route[2], &w.job)
@@ -708,6 +714,9 @@ func (w *worker) repairBounce(message uint64) {
 	w.fix(fServer, peer[1], nil)
 	w.mark(matchMessage)
 }
+
+// differ tells of two values that are known and not the same.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // fix adds what the record lacks.
 func (w *worker) fix(f field, value string, into *string) {
