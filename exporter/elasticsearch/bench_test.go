@@ -162,7 +162,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(mode, func(b *testing.B) {
 			cfg := benchConfig(b, mode, "none")
 			ld := simulated(b, benchRecords)
-			renderer, router := schema.NewRenderer(estemplate.RenderOptions(mode)), newRouter(cfg)
+			renderer, router := schema.NewRenderer(renderOptions(cfg)), newRouter(cfg)
 			var batch esbulk.Batch
 			rl := ld.ResourceLogs().At(0)
 			sl := rl.ScopeLogs().At(0)

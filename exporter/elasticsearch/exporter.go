@@ -19,7 +19,6 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/exporter/elasticsearch/internal/metadata"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/esbulk"
-	"github.com/otelcol-pmta/otelcol-pmta/internal/estemplate"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/schema"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
@@ -45,7 +44,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*logsExporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logsExporter{cfg: cfg, set: set, log: set.Logger, telemetry: telemetry, renderers: schema.NewPool(estemplate.RenderOptions(cfg.Mapping.Mode))}, nil
+	return &logsExporter{cfg: cfg, set: set, log: set.Logger, telemetry: telemetry, renderers: schema.NewPool(renderOptions(cfg))}, nil
 }
 
 // startTimeout bounds what the first attempt to install templates may delay

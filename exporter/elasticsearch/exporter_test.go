@@ -107,17 +107,14 @@ func TestRouting(t *testing.T) {
 		add(nil, nil, m{semconv.PMTAStream: "panic", attrNamespace: "ns"})
 		add(m{attrDataset: "pmta.mine"}, nil, m{semconv.PMTAStream: "diag"})
 		add(nil, nil, m{semconv.PMTAStream: "diag", attrDataset: "pmta.rec"})
-		add(m{attrDataset: "PMTA Acct-X/#é", attrType: "logs"}, nil, m{attrDocumentID: "own", semconv.LogRecordUID: "u2"})
+		add(m{attrDataset: "PMTA Acct-X/#é", attrType: "metrics"}, nil, m{attrDocumentID: "own", semconv.LogRecordUID: "u2"})
 		require.NoError(t, e.ConsumeLogs(context.Background(), ld))
 		var got []string
 		for _, d := range s.Docs() {
 			got = append(got, d.Index+" "+d.ID)
 			var doc map[string]any
 			require.NoError(t, json.Unmarshal(d.Source, &doc))
-			if d.Index == "logs-pmta.scope-acme" || d.ID == "own" {
-				continue // the document keeps what it has from its resource
-			}
-			require.Equal(t, d.Index, fmt.Sprintf("logs-%v-%v", doc[attrDataset], doc[attrNamespace]), mode)
+			require.Equal(t, d.Index, fmt.Sprintf("%v-%v-%v", doc[attrType], doc[attrDataset], doc[attrNamespace]), mode)
 			if stream, ok := doc["pmta.stream"].(string); ok && mode == estemplate.ModeECS && stream != "" {
 				require.Equal(t, "pmta."+stream, doc["event.dataset"])
 			}

@@ -7,10 +7,12 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/estemplate"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/schema"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
-// Attributes that steer, as in contrib's exporter.
+// Attributes that steer, as in contrib's exporter. Documents have a
+// data_stream.type, too.
 const (
 	attrType       = "data_stream.type"
 	attrDataset    = "data_stream.dataset"
@@ -18,12 +20,22 @@ const (
 	attrDocumentID = "elasticsearch.document_id"
 )
 
+// renderOptions returns how documents are rendered. In flat ones the router
+// alone says which data stream they are in: what a resource says may be
+// overruled by its scope, or be no part of a name as it stands, and
+// Elasticsearch refuses a document that says another data stream than it is
+// sent to.
+func renderOptions(cfg *Config) schema.Options {
+	o := estemplate.RenderOptions(cfg.Mapping.Mode)
+	o.NoDataStream = cfg.LogsIndex == "" && !o.Nested
+	return o
+}
+
 // router finds the data stream and the _id of records. It is not safe for
 // several goroutines.
 type router struct {
 	index     string // fixed, or empty
 	dynamicID bool
-	flat      bool  // attributes are at the root of the document
 	fallback  names // dataset is empty when the record's stream decides
 	streams   map[names]*stream
 }
@@ -39,27 +51,18 @@ type stream struct {
 	// of holds the data streams of the streams, in the order of pmtaStreams,
 	// when dataset is empty.
 	of [len(pmtaStreams)]*stream
-	// tails holds the end of a document that says which data stream it is in,
-	// by the fields that the document has already.
-	tails [1 << 3][]byte
+	// tail is the end of a document, which says which data stream it is in.
+	tail []byte
 }
 
 // pmtaStreams are the values of pmta.stream. Others go where the first one
 // goes, so that an attribute cannot make any number of data streams.
 var pmtaStreams = [...]string{semconv.StreamAcct, semconv.StreamBounce, semconv.StreamDiag, semconv.StreamPanic}
 
-// Fields of the data stream that a document has already.
-const (
-	hasType = 1 << iota
-	hasDataset
-	hasNamespace
-)
-
 // target is where one document goes.
 type target struct {
 	*stream
-	id  string
-	has int
+	id string
 }
 
 // maxStreams bounds the memory for data streams that were seen.
@@ -67,7 +70,7 @@ const maxStreams = 1000
 
 func newRouter(cfg *Config) router {
 	return router{
-		index: cfg.LogsIndex, dynamicID: cfg.LogsDynamicID.Enabled, flat: cfg.Mapping.Mode != estemplate.ModeOTel,
+		index: cfg.LogsIndex, dynamicID: cfg.LogsDynamicID.Enabled,
 		fallback: names{cfg.DataStream.Dataset, cfg.DataStream.Namespace},
 		streams:  map[names]*stream{},
 	}
@@ -77,25 +80,15 @@ func newRouter(cfg *Config) router {
 // wins over the resource.
 func (r *router) scope(resource, scope pcommon.Map) target {
 	n := r.fallback
-	t := target{}
-	for i, attrs := range []pcommon.Map{resource, scope} {
-		inDocument := r.flat && i == 0
+	for _, attrs := range []pcommon.Map{resource, scope} {
 		if v, ok := attrs.Get(attrDataset); ok && v.AsString() != "" {
 			n.dataset = v.AsString()
 		}
 		if v, ok := attrs.Get(attrNamespace); ok && v.AsString() != "" {
 			n.namespace = v.AsString()
 		}
-		if inDocument {
-			for bit, name := range map[int]string{hasType: attrType, hasDataset: attrDataset, hasNamespace: attrNamespace} {
-				if _, ok := attrs.Get(name); ok {
-					t.has |= bit
-				}
-			}
-		}
 	}
-	t.stream = r.stream(n)
-	return t
+	return target{stream: r.stream(n)}
 }
 
 func (r *router) stream(n names) *stream {
@@ -116,19 +109,11 @@ func (r *router) stream(n names) *stream {
 	if s.index == "" {
 		dataset, namespace := sanitize(n.dataset), sanitize(n.namespace)
 		s.index = "logs-" + dataset + "-" + namespace
-		for has := range s.tails {
-			tail := []byte{}
-			for _, f := range []struct {
-				bit         int
-				name, value string
-			}{{hasType, attrType, "logs"}, {hasDataset, attrDataset, dataset}, {hasNamespace, attrNamespace, namespace}} {
-				if has&f.bit == 0 {
-					value, _ := json.Marshal(f.value) // a string always has a JSON
-					tail = append(append(tail, `,"`+f.name+`":`...), value...)
-				}
-			}
-			s.tails[has] = append(tail, '}')
+		for _, f := range [][2]string{{attrType, "logs"}, {attrDataset, dataset}, {attrNamespace, namespace}} {
+			value, _ := json.Marshal(f[1]) // a string always has a JSON
+			s.tail = append(append(s.tail, `,"`+f[0]+`":`...), value...)
 		}
+		s.tail = append(s.tail, '}')
 	}
 	r.streams[n] = s
 	return s
@@ -137,7 +122,7 @@ func (r *router) stream(n names) *stream {
 // record finds the target of one record.
 func (r *router) record(t target, attrs pcommon.Map) target {
 	n := t.names
-	has, of := 0, 0
+	named, of := false, 0
 	var own string
 	for k, v := range attrs.All() {
 		switch len(k) {
@@ -149,23 +134,13 @@ func (r *router) record(t target, attrs pcommon.Map) target {
 			if k == semconv.PMTAStream {
 				of = max(0, slices.Index(pmtaStreams[:], v.AsString()))
 			}
-		case len(attrType):
-			if k == attrType {
-				has |= hasType
-			}
 		case len(attrDataset):
-			if k == attrDataset {
-				has |= hasDataset
-				if s := v.AsString(); s != "" {
-					n.dataset = s
-				}
+			if k == attrDataset && v.AsString() != "" {
+				n.dataset, named = v.AsString(), true
 			}
 		case len(attrNamespace):
-			if k == attrNamespace {
-				has |= hasNamespace
-				if s := v.AsString(); s != "" {
-					n.namespace = s
-				}
+			if k == attrNamespace && v.AsString() != "" {
+				n.namespace, named = v.AsString(), true
 			}
 		case len(attrDocumentID):
 			if k == attrDocumentID && r.dynamicID {
@@ -176,10 +151,7 @@ func (r *router) record(t target, attrs pcommon.Map) target {
 	if own != "" {
 		t.id = own
 	}
-	if has != 0 {
-		if r.flat {
-			t.has |= has
-		}
+	if named {
 		t.stream = r.stream(n)
 	}
 	if t.dataset == "" {
@@ -191,10 +163,9 @@ func (r *router) record(t target, attrs pcommon.Map) target {
 // complete adds to a document which data stream it is in. A fixed index has
 // no such parts.
 func (t target) complete(doc []byte) []byte {
-	tail := t.tails[t.has]
-	if len(tail) == 0 {
+	if len(t.tail) == 0 {
 		return doc
 	}
 	// A document is an object that has a time at least.
-	return append(doc[:len(doc)-1], tail...)
+	return append(doc[:len(doc)-1], t.tail...)
 }

@@ -317,8 +317,8 @@ func (r *Renderer) compile(p *plan, kind event, withRes bool) {
 		k := r.attrs.Key(i)
 		repeated := slices.Contains(p.keys, k)
 		p.keys = append(p.keys, k)
-		if repeated {
-			continue // malformed input; the first one counts, as for Map.Get
+		if repeated || r.leftOut(k) {
+			continue // repeated: malformed input; the first one counts, as for Map.Get
 		}
 		if k == prog.redacted {
 			p.redacted = true
@@ -358,7 +358,7 @@ func (r *Renderer) compile(p *plan, kind event, withRes bool) {
 		k := r.res.Key(i)
 		repeated := slices.Contains(p.resKeys, k)
 		p.resKeys = append(p.resKeys, k)
-		if repeated || !withRes {
+		if repeated || !withRes || r.leftOut(k) {
 			continue
 		}
 		if ts, ok := prog.resource[k]; ok {
@@ -729,6 +729,18 @@ func ownField(s recordSource, name string) bool {
 
 // isRouting tells attributes that are meant for an exporter.
 func isRouting(key string) bool { return strings.HasPrefix(key, "com.splunk.") }
+
+// leftOut tells attributes that Options want in no document.
+func (r *Renderer) leftOut(key string) bool {
+	if !r.opts.NoDataStream {
+		return false
+	}
+	switch key {
+	case "data_stream.type", "data_stream.dataset", "data_stream.namespace":
+		return true
+	}
+	return false
+}
 
 // customName is the name of an attribute that the table does not know.
 func (r *Renderer) customName(key string) string {

@@ -58,6 +58,9 @@ type Options struct {
 	// DSNStatus, for SplunkCIM only, makes status_code the enhanced status
 	// code (5.1.1) instead of the SMTP reply code (550) when both are known.
 	DSNStatus bool
+	// NoDataStream leaves out the attributes data_stream.type, .dataset and
+	// .namespace: whoever takes the document says which data stream it is in.
+	NoDataStream bool
 }
 
 // Renderer renders records. It is not safe for several goroutines; a pool of
