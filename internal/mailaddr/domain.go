@@ -33,7 +33,7 @@ func ParseDomain(s string) Domain {
 	l := strings.ToLower(s)
 	// The whole of s, not l: of a few letters (İ) IDNA makes another name than
 	// their lower case is.
-	if !mayBeIDNA(l) && !mayBeIDNA(s) {
+	if len(s) > maxName || !mayBeIDNA(l) && !mayBeIDNA(s) {
 		return Domain{l, l}
 	}
 	ascii, err := profile.ToASCII(s)
@@ -54,6 +54,10 @@ func ParseDomain(s string) Domain {
 	}
 	return Domain{ascii, uni}
 }
+
+// maxName bounds the work for what is no name: DNS allows 253 bytes, which as
+// U-labels are at most four times as many. Punycode takes time by the square.
+const maxName = 1024
 
 // hasEmptyLabel tells of a mapping that lost something: "xn--" alone becomes
 // nothing.

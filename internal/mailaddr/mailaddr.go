@@ -196,8 +196,10 @@ func decodeVERP(local, rcpt string) (Encoded, bool) {
 			(start == 0 || !isAlnum(local[start-1])) {
 			return verpAt(local, start, eq, len(local)), true
 		}
-		if e, ok := searchVERP(local, rl, strings.TrimSuffix(rd, ".")); ok {
-			return e, true
+		if len(local) <= maxSearch {
+			if e, ok := searchVERP(local, rl, strings.TrimSuffix(rd, ".")); ok {
+				return e, true
+			}
 		}
 	}
 	eq := strings.LastIndexByte(local, '=')
@@ -213,6 +215,9 @@ func decodeVERP(local, rcpt string) (Encoded, bool) {
 	}
 	return verpAt(local, start+1, eq, len(local)), true
 }
+
+// maxSearch bounds the work for a sender that is none: SMTP allows 64 bytes.
+const maxSearch = 1024
 
 // searchVERP finds the recipient rl@rd in a sender who has more behind it, or
 // has it in code.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -99,6 +100,20 @@ func TestParseDomain(t *testing.T) {
 			require.Equal(t, want, c.Get(in), in)
 		}
 	}
+}
+
+// What is too long for a name takes no time to find out.
+func TestLongDomains(t *testing.T) {
+	var b strings.Builder
+	for c := rune(0x4e00); b.Len() < 60_000; c++ {
+		b.WriteRune(c)
+	}
+	start := time.Now()
+	for range 20 {
+		require.Equal(t, Domain{b.String(), b.String()}, ParseDomain(b.String()))
+		Resolve(strings.Repeat("=", b.Len())+"@x", "="+strings.Repeat("=", b.Len()/2)+"@"+strings.Repeat("=", b.Len()/2))
+	}
+	require.Less(t, time.Since(start), 10*time.Second)
 }
 
 // Each byte in each place of names of all lengths: what is called canonical

@@ -359,7 +359,7 @@ const maxGap = 5
 // right behind it, somehow set apart.
 func (r *Redactor) holds(local string) (s string, ok bool) {
 	domain := strings.TrimSuffix(r.rcptDomain, ".")
-	if domain == "" || len(local) <= len(r.rcptLocal)+len(domain) {
+	if domain == "" || len(local) <= len(r.rcptLocal)+len(domain) || len(local) > maxLocal {
 		return local, false
 	}
 	for from := 0; ; {
@@ -373,7 +373,7 @@ func (r *Redactor) holds(local string) (s string, ok bool) {
 		if at > 0 && isWord(local[at-1]) || rest == "" || isWord(rest[0]) {
 			continue
 		}
-		if gap := indexFold(rest, domain); gap >= 0 && gap <= maxGap {
+		if indexFold(rest[:min(len(rest), maxGap+len(domain))], domain) >= 0 {
 			return local[:at] + r.hash(r.rcptLocal) + rest, true
 		}
 	}

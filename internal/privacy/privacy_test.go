@@ -3,6 +3,7 @@ package privacy
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -239,6 +240,13 @@ func TestCases(t *testing.T) {
 			{"550 ann%2Elee%40example.net =61nn=2Elee=40example.net", "550 X%40example.net X=40example.net"},
 			{"see https://x.example/?u=7&to=b-7-joe=example.org%40s.example&c", "see https://x.example/?u=7&to=X%40s.example&c"},
 		}},
+		"text, encoded words": {"ann.lee@example.net", (*Redactor).Text, cases{
+			{"=?UTF-8?B?YW5uLmxlZUBleGFtcGxlLm5ldA==?= <ann.lee@example.net>", "=?utf-8?B?WEBleGFtcGxlLm5ldA==?= <X@example.net>"},
+			{"=?iso-8859-1?q?Ann=2ELee?= =?utf-8?b?SsO2cmc=?= x", "=?utf-8?B?WA==?= =?utf-8?b?SsO2cmc=?= x"},
+			{"=?utf-8?Q?ann.lee=40example.net?=", "=?utf-8?B?WEBleGFtcGxlLm5ldA==?="},
+			{"=?utf-8?Q? =?x?y?ann.lee?= =?utf-8?B?!?= =?koi8-r?B?YW5u?=", "=?utf-8?Q? =?x?y?X?= =?utf-8?B?!?= =?koi8-r?B?YW5u?="},
+			{"=? =?a =?a? =?a?b? =?a?b?c", "=? =?a =?a? =?a?b? =?a?b?c"},
+		}},
 		"text, recipient with tag": {"ann+news@example.net", (*Redactor).Text, cases{
 			{"550 ann+2Bnews@example.net, ann%2Bnews%40example.net", "550 X@example.net, X%40example.net"},
 			{"550 mailbox ann is full, ann+news, ann_x, joann", "550 mailbox X is full, X, X_x, joann"},
@@ -306,6 +314,7 @@ func FuzzText(f *testing.F) {
 	f.Add("x%40", "%40y", "a_b")
 	f.Add("SRS0=H=T=d.example=", "=", "me")
 	f.Add("0@[", "> unknown]", "nd..no")
+	f.Add("=?utf-8?Q?", "?= =?utf-8?B?YUBi?=", "ann.lee")
 	f.Add("0@[IPv6:2001:db8::1] ", "]", "ann.lee")
 	r := policy(f, Options{Mode: SipHash, Key: []byte("k")})
 	f.Fuzz(func(t *testing.T, before, after, local string) {
@@ -332,6 +341,24 @@ func FuzzText(f *testing.F) {
 			_ = r.Address(text)
 		}
 	})
+}
+
+// No text takes longer than its length asks for.
+func TestTimeIsLinear(t *testing.T) {
+	r := policy(t, Options{Mode: SipHash, Key: []byte("k")})
+	for _, piece := range []string{"@", "a@", "a@b", "a+40b.cc", "+40", "%40", "=40a.bc", "&#64;", "&", `"`, `"@`, `"a"@`, `\"`, "=?", "?=", "=?a?b?", "a.", "a=", "a=b.c", "ann.", "ann@", "ann", "ann+", "'", "%3C", "=3Cann", "SRS0=", "prvs=", "/", "a/", "[", "@["} {
+		text := strings.Repeat(piece, 1<<18/len(piece))
+		start := time.Now()
+		for _, rcpt := range []string{"ann@x.example", "ann.ann+ann@ann.ann", text} {
+			r.Begin(rcpt, false)
+			r.Text(text)
+			r.Text(text + "@x.example")
+			r.Sender(text + "@x.example")
+			r.ORCPT("rfc822;" + text)
+			r.Address(text)
+		}
+		require.Less(t, time.Since(start), 10*time.Second, piece)
+	}
 }
 
 func BenchmarkRedact(b *testing.B) {

@@ -1,7 +1,9 @@
 package privacy
 
 import (
+	"encoding/base64"
 	"encoding/hex"
+	"mime"
 	"strings"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/mailaddr"
@@ -14,28 +16,49 @@ func (r *Redactor) Text(s string) string {
 	if s == "" || r.p.opts.Mode == Keep {
 		return s
 	}
+	if strings.Contains(s, "=?") {
+		s = r.encodedWords(s)
+	}
+	return r.replaceIn(s)
+}
+
+// replaceIn is Text for what is no encoded word.
+func (r *Redactor) replaceIn(s string) string {
 	if strings.IndexByte(s, '@') < 0 && !mayEncodeAt(s) && !r.mayHold(s) {
 		return s
 	}
 	out, done := r.out[:0], 0 // s[:done] is in out
+	looked, run := 0, 0       // what is before looked begins, as one word, at run
 	for i := 0; i < len(s); i++ {
+		if !beginsAt[s[i]] {
+			continue
+		}
 		width := atWidth(s, i)
 		if width == 0 {
+			continue
+		}
+		end := domainEnd(s, i+width)
+		if end == i+width {
 			continue
 		}
 		start := i
 		if i > done && s[i-1] == '"' {
 			// A quoted local part (RFC 5321): back to the other quote.
-			if q := openingQuote(s[done : i-1]); q >= 0 && !strings.Contains(s[done+q:i], "\n") {
-				start = done + q
+			from := max(done, i-maxLocal)
+			if q := openingQuote(s[from : i-1]); q >= 0 && !strings.Contains(s[from+q:i], "\n") {
+				start = from + q
 			}
 		}
 		if start == i {
-			for start > done && isAtext(s[start-1]) {
+			for start > looked && isAtext(s[start-1]) {
 				start--
 			}
+			if start == looked {
+				start = run
+			}
+			looked, run = i, start
+			start = max(start, done)
 		}
-		end := domainEnd(s, i+width)
 		// a@b@c: all before the last one is local part.
 		for w := atWidth(s, end); w > 0 && end > i+width; w = atWidth(s, end) {
 			next := domainEnd(s, end+w)
@@ -44,7 +67,7 @@ func (r *Redactor) Text(s string) string {
 			}
 			i, width, end = end, w, next
 		}
-		if start == i || end == i+width {
+		if start == i {
 			continue
 		}
 		if width > 1 {
@@ -76,6 +99,58 @@ func (r *Redactor) Text(s string) string {
 	return string(out)
 }
 
+// wordDecoder decodes the words of header fields.
+var wordDecoder mime.WordDecoder
+
+// maxWord bounds an encoded word; RFC 2047 allows 75 bytes, some write more.
+const maxWord = 1024
+
+// encodedWords replaces in s what stands in encoded words (RFC 2047): many
+// programs write an address as its own display name, and encode that. Words
+// that hold nothing, or in a charset that is not known, stay as they are.
+func (r *Redactor) encodedWords(s string) string {
+	var b strings.Builder
+	done := 0
+	for from := 0; ; {
+		start := strings.Index(s[from:], "=?")
+		if start < 0 {
+			break
+		}
+		start += from
+		from = start + 2
+		// =?charset?B?text?=
+		word := s[start:min(len(s), start+maxWord)]
+		end := 2
+		for range 2 {
+			if i := strings.IndexByte(word[end:], '?'); i >= 0 {
+				end += i + 1
+			}
+		}
+		i := strings.Index(word[end:], "?=")
+		if i < 0 {
+			continue
+		}
+		end += start + i + 2
+		text, err := wordDecoder.Decode(s[start:end])
+		if err != nil {
+			continue
+		}
+		from = end
+		if now := r.replaceIn(text); now != text {
+			b.WriteString(s[done:start])
+			b.WriteString("=?utf-8?B?")
+			b.WriteString(base64.StdEncoding.EncodeToString([]byte(now)))
+			b.WriteString("?=")
+			done = end
+		}
+	}
+	if done == 0 {
+		return s
+	}
+	b.WriteString(s[done:])
+	return b.String()
+}
+
 // Template is Text for what is made of a text to tell kinds of it apart, so
 // must not have a pseudonym in it: {user} is there instead.
 func (r *Redactor) Template(s string) string {
@@ -87,6 +162,10 @@ func (r *Redactor) Template(s string) string {
 
 // templateUser stands for a local part in templates.
 const templateUser = "{user}"
+
+// maxLocal bounds the work for what is no local part: SMTP allows 64 bytes, in
+// quotes twice that.
+const maxLocal = 1024
 
 // openingQuote returns where the quoted string begins that s is all but the
 // closing quote of, -1 when it has no beginning.
@@ -196,11 +275,12 @@ type needle struct{ text, local string }
 func (r *Redactor) setNeedles() {
 	r.needles = r.needles[:0]
 	l := r.rcptLocal
-	if len(l) < minWord || r.replaced(l) {
+	n := len(l)
+	if n < minWord || n > maxLocal || r.replaced(l) {
 		return
 	}
 	r.needles = append(r.needles, needle{l, l})
-	if n := len(l); l[0] == '"' && l[n-1] == '"' && n-2 >= minWord {
+	if l[0] == '"' && l[n-1] == '"' && n-2 >= minWord {
 		r.needles = append(r.needles, needle{l[1 : n-1], l})
 	} else if i := strings.IndexByte(l, '+'); i >= minWord {
 		r.needles = append(r.needles, needle{l[:i], l[:i]}) // without its tag
@@ -315,6 +395,9 @@ func atWidth(s string, i int) int {
 	}
 	return 0
 }
+
+// beginsAt is true for the bytes that an @ may begin with, see atWidth.
+var beginsAt = [256]bool{'@': true, '%': true, '+': true, '=': true, '&': true}
 
 // mayEncodeAt tells of texts in which atWidth may find an encoded @.
 func mayEncodeAt(s string) bool {
