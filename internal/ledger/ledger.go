@@ -406,12 +406,13 @@ func (l *Ledger) evict() {
 	if i == none {
 		i, q = l.live.head, &l.live
 		l.evicted++
-		e := &l.entries[i]
-		if e.queued == 0 {
-			l.lostTo = max(l.lostTo, e.last)
-		} else {
-			l.lostTo = max(l.lostTo, e.queued)
-		}
+	}
+	// One that is finished may come again, too.
+	e := &l.entries[i]
+	if e.queued == 0 {
+		l.lostTo = max(l.lostTo, e.last)
+	} else {
+		l.lostTo = max(l.lostTo, e.queued)
 	}
 	l.unlink(q, i)
 	l.remove(i)

@@ -151,6 +151,20 @@ func TestBound(t *testing.T) {
 	require.False(t, r.Exact)
 }
 
+// The delivery of a message that had deferrals comes again when the message has
+// left, as it does first when it is finished: then nobody knows of them.
+func TestFinishedMessageHasLeft(t *testing.T) {
+	l := started(2)
+	final := &Event{Key: key(1), Kind: Final, Time: 20 * sec, Queued: 10 * sec}
+	l.Apply(&Event{Key: key(1), Time: 11 * sec, Queued: 10 * sec, Print: 1})
+	require.Equal(t, Result{Attempt: 2, Exact: true, First: 11 * sec}, l.Apply(final))
+	l.Apply(&Event{Key: key(2), Time: 21 * sec, Queued: 20 * sec, Print: 2})
+	require.Zero(t, l.Stats().Evicted, "nobody waits for it")
+	require.Equal(t, Result{Attempt: 1}, l.Apply(final))
+	require.Equal(t, Result{Attempt: 1, First: 11 * sec}, l.Apply(&Event{Key: key(1), Time: 11 * sec, Queued: 10 * sec, Print: 1}))
+	require.True(t, l.Apply(&Event{Key: key(3), Kind: Final, Time: 25 * sec, Queued: 24 * sec}).Exact, "queued later")
+}
+
 func TestMemory(t *testing.T) {
 	l := New(0)
 	for n := range uint64(2 * DefaultMaxEntries) {
