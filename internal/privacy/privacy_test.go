@@ -224,6 +224,7 @@ func TestCases(t *testing.T) {
 			{"100 %40 @ off @home x@ y", "100 %40 @ off @home x@ y"},
 			{"D343D887797D2CFB@example.net refused", "D343D887797D2CFB@example.net refused"},
 			{"a@b.example,c@d.example;e@f.example", "X@b.example,X@d.example;X@f.example"},
+			{`550 <"joe@home"@example.org> "joe@example.org" "joe@home"@ "x "joe@y"@z`, `550 <X@example.org> "X@example.org" "X@home"@ "x X@z`},
 			{`550 "ann \" lee"@example.org unknown`, `550 X@example.org unknown`},
 			// Quotes that a local part may hold, but does not begin with.
 			{"no user 'ann.lee@example.net', `joe@example.org` {joe@example.org}", "no user 'X@example.net', `X@example.org` {X@example.org}"},

@@ -41,12 +41,17 @@ func (r *Redactor) replaceIn(s string) string {
 		if end == i+width {
 			continue
 		}
+		if end < len(s) && s[end] == '"' {
+			// "a@b"@c: the one in quotes is no address, if the other is one.
+			if w := atWidth(s, end+1); w > 0 && domainEnd(s, end+1+w) > end+1+w && quotedFrom(s, done, end) >= 0 {
+				continue
+			}
+		}
 		start := i
 		if i > done && s[i-1] == '"' {
 			// A quoted local part (RFC 5321): back to the other quote.
-			from := max(done, i-maxLocal)
-			if q := openingQuote(s[from : i-1]); q >= 0 && !strings.Contains(s[from+q:i], "\n") {
-				start = from + q
+			if q := quotedFrom(s, done, i-1); q >= 0 {
+				start = q
 			}
 		}
 		if start == i {
@@ -166,6 +171,17 @@ const templateUser = "{user}"
 // maxLocal bounds the work for what is no local part: SMTP allows 64 bytes, in
 // quotes twice that.
 const maxLocal = 1024
+
+// quotedFrom returns where, after done, the quoted string begins that ends with
+// the quote at end; -1 when there is none.
+func quotedFrom(s string, done, end int) int {
+	from := max(done, end-maxLocal)
+	q := openingQuote(s[from:end])
+	if q < 0 || strings.Contains(s[from+q:end], "\n") {
+		return -1
+	}
+	return from + q
+}
 
 // openingQuote returns where the quoted string begins that s is all but the
 // closing quote of, -1 when it has no beginning.
