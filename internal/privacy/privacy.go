@@ -121,6 +121,9 @@ func makeKeyID(key []byte) string {
 // KeyID returns the name of the key, "" for modes without one.
 func (p *Policy) KeyID() string { return p.keyID }
 
+// Redaction returns the text of mode redact, whatever the mode is.
+func (p *Policy) Redaction() string { return p.opts.Redaction }
+
 // Mode returns the mode.
 func (p *Policy) Mode() Mode { return p.opts.Mode }
 

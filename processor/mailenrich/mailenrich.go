@@ -600,7 +600,7 @@ func (w *worker) peer() *attribution.Text {
 // agent before this one, has put a fixed text in place of the local part.
 func (p *enricher) redacted(rcpt string) bool {
 	n := strings.IndexByte(rcpt, '@')
-	return n > 0 && (rcpt[:n] == privacy.DefaultRedaction || rcpt[:n] == p.cfg.Privacy.Redaction)
+	return n > 0 && (rcpt[:n] == privacy.DefaultRedaction || rcpt[:n] == p.policy.Redaction())
 }
 
 // individual tells whether a sender is likely to be different for each
@@ -608,7 +608,7 @@ func (p *enricher) redacted(rcpt string) bool {
 // with two digits in it.
 func (p *enricher) individual(orig string) bool {
 	local, _ := mailaddr.Split(orig)
-	if strings.Contains(local, privacy.DefaultRedaction) || strings.Contains(local, p.cfg.Privacy.Redaction) {
+	if text := p.policy.Redaction(); strings.Contains(local, privacy.DefaultRedaction) || len(text) >= len(privacy.DefaultRedaction) && strings.Contains(local, text) {
 		return false // what made it so has been taken out
 	}
 	run, digits := 0, 0

@@ -356,6 +356,18 @@ func TestRedactedRecipients(t *testing.T) {
 	require.Equal(t, "envelope", m[semconv.PMTARepairMatch])
 }
 
+// The text for redacted recipients may be left empty, or be part of any sender.
+func TestTextOfRedaction(t *testing.T) {
+	for _, text := range []string{`""`, "b", "abc"} {
+		p, sink := newRunning(t, config(t, "{repair: {directory: $TMP}, privacy: {redaction: "+text+"}}"), nil)
+		one(t, p, sink, "d,2026-03-01 10:00:02+0000,2026-03-01 10:00:00+0000,b-4f0c11a2@s.example,ann@example.net,smtp;250 ok,v1,j1")
+		m := one(t, p, sink, "f,2026-03-01 11:00:00+0000,,b-4f0c11a2@s.example,,,,")
+		require.Equal(t, "v1", m[semconv.PMTAVMTA], text)
+		require.Equal(t, "sender", m[semconv.PMTARepairMatch], text)
+		stop(t, p)
+	}
+}
+
 // A report may spell the recipient's domain in another way.
 func TestSpellingsOfDomains(t *testing.T) {
 	p, sink := newRunning(t, config(t, "{repair: {directory: $TMP}}"), nil)
