@@ -212,6 +212,9 @@ func TestCases(t *testing.T) {
 			{"550 ann.lee", "550 X"},
 			{"see https://x.example/?e=ann.lee%40example.net&c=5", "see https://x.example/?e=X%40example.net&c=5"},
 			{"see https://x.example/?e=joe%40example.org", "see https://x.example/?e=X%40example.org"},
+			{"see https://x.example/u?e=joe@example.org&c, https://joe@x.example/", "see https://x.example/u?e=X@example.org&c, https://X@x.example/"},
+			{"GET /list/joe@example.org?rcpt=joe@example.org", "GET /list/X@example.org?rcpt=X@example.org"},
+			{"/S=Lee/G=Joe/@gw.example /S=Lee/G=Joe@gw.example joe/lee@gw.example", "X@gw.example X@gw.example X@gw.example"},
 			{"see https://x.example/?e=ann.lee@example.net", "see https://x.example/?e=X@example.net"},
 			{"b-7-ann.lee=example.net@s.example refused", "b-7-X=example.net@s.example refused"},
 			{"to=<b-7-joe=example.org@s.example>", "to=<X@s.example>"},
@@ -224,7 +227,7 @@ func TestCases(t *testing.T) {
 			{"100 %40 @ off @home x@ y", "100 %40 @ off @home x@ y"},
 			{"D343D887797D2CFB@example.net refused", "D343D887797D2CFB@example.net refused"},
 			{"a@b.example,c@d.example;e@f.example", "X@b.example,X@d.example;X@f.example"},
-			{`550 <"joe@home"@example.org> "joe@example.org" "joe@home"@ "x "joe@y"@z`, `550 <X@example.org> "X@example.org" "X@home"@ "x X@z`},
+			{`550 <"joe@home"@example.org> "joe@example.org" "joe@home"@ "x "joe@y"@z "joe?lee"@z "a@b"@c"@d`, `550 <X@example.org> "X@example.org" "X@home"@ "x X@z X@z X@c"@d`},
 			{`550 "ann \" lee"@example.org unknown`, `550 X@example.org unknown`},
 			// Quotes that a local part may hold, but does not begin with.
 			{"no user 'ann.lee@example.net', `joe@example.org` {joe@example.org}", "no user 'X@example.net', `X@example.org` {X@example.org}"},
@@ -298,6 +301,21 @@ func TestOnePseudonym(t *testing.T) {
 	r.Begin("Port25@Example.net", false)
 	require.Equal(t, "550 {user}", r.Template("550 port25"))
 	require.False(t, r.Touched(), "a template has no pseudonym")
+}
+
+func TestSeveralRecipients(t *testing.T) {
+	r := policy(t, Options{Mode: Redact, Redaction: "X"})
+	r.Begin("", false)
+	for _, a := range []string{"<ann.lee@example.net>", "joe@example.org", "joe@example.net", "al@example.net", "...@example.net", ""} {
+		r.Also(a)
+	}
+	require.Equal(t, "550 X, X, al, joel unknown", r.Text("550 Ann.Lee, joe, al, joel unknown"))
+	for i := range 1000 {
+		r.Also(strings.Repeat("z", i))
+	}
+	require.LessOrEqual(t, len(r.needles), maxNeedles)
+	r.Begin("", false)
+	require.Equal(t, "550 joe", r.Text("550 joe"), "of the record before")
 }
 
 func TestKeepKeeps(t *testing.T) {

@@ -41,17 +41,21 @@ func (r *Redactor) replaceIn(s string) string {
 		if end == i+width {
 			continue
 		}
-		if end < len(s) && s[end] == '"' {
-			// "a@b"@c: the one in quotes is no address, if the other is one.
-			if w := atWidth(s, end+1); w > 0 && domainEnd(s, end+1+w) > end+1+w && quotedFrom(s, done, end) >= 0 {
-				continue
-			}
-		}
 		start := i
 		if i > done && s[i-1] == '"' {
 			// A quoted local part (RFC 5321): back to the other quote.
 			if q := quotedFrom(s, done, i-1); q >= 0 {
 				start = q
+			}
+		}
+		if end < len(s) && s[end] == '"' && start == i {
+			// The same with an @ in it.
+			if w := atWidth(s, end+1); w > 0 {
+				if next := domainEnd(s, end+1+w); next > end+1+w {
+					if q := quotedFrom(s, done, end); q >= 0 {
+						start, i, width, end = q, end+1, w, next
+					}
+				}
 			}
 		}
 		if start == i {
@@ -75,15 +79,18 @@ func (r *Redactor) replaceIn(s string) string {
 		if start == i {
 			continue
 		}
-		if width > 1 {
+		if s[start] != '"' && (width > 1 || isURL(s[start:i])) {
 			// In a URL: what is before is not part of the address.
-			if j := strings.LastIndexAny(s[start:i], "/?&"); j >= 0 {
-				start += j + 1
-				if j = strings.IndexByte(s[start:i], '='); j >= 0 {
-					start += j + 1
+			at := start
+			if j := strings.LastIndexAny(s[at:i], "/?&"); j >= 0 {
+				at += j + 1
+				if j = strings.IndexByte(s[at:i], '='); j >= 0 {
+					at += j + 1
 				}
 			}
-			if start == i {
+			if at < i {
+				start = at
+			} else if width > 1 {
 				continue
 			}
 		}
@@ -167,6 +174,16 @@ func (r *Redactor) Template(s string) string {
 
 // templateUser stands for a local part in templates.
 const templateUser = "{user}"
+
+// isURL tells whether what is before an @ is the end of a URL, or of its path,
+// rather than a local part, which may hold slashes: /S=Lee/G=Ann/.
+func isURL(s string) bool {
+	if strings.IndexByte(s, '?') >= 0 {
+		return true
+	}
+	slash := strings.IndexByte(s, '/')
+	return slash >= 0 && (strings.Contains(s[slash:], "//") || slash == 0 && strings.IndexByte(s, '=') < 0)
+}
 
 // maxLocal bounds the work for what is no local part: SMTP allows 64 bytes, in
 // quotes twice that.
@@ -302,6 +319,24 @@ func (r *Redactor) setNeedles() {
 		r.needles = append(r.needles, needle{l[:i], l[:i]}) // without its tag
 	}
 }
+
+// Also makes the local part of another recipient of the record in hand one that
+// is replaced where it is a word of its own, as that of [Redactor.Begin] is.
+func (r *Redactor) Also(rcpt string) {
+	local, _ := mailaddr.Split(strings.Trim(rcpt, "<> "))
+	if len(local) < minWord || len(local) > maxLocal || len(r.needles) >= maxNeedles || r.replaced(local) {
+		return
+	}
+	for _, n := range r.needles {
+		if n.text == local {
+			return
+		}
+	}
+	r.needles = append(r.needles, needle{local, local})
+}
+
+// maxNeedles bounds what is looked for in each text.
+const maxNeedles = 32
 
 func (r *Redactor) mayHold(s string) bool {
 	for i := range r.needles {

@@ -38,6 +38,26 @@ func TestEventsKeepNoAddress(t *testing.T) {
 	}
 }
 
+// The replies of a session name its recipients, of whom it may have many.
+func TestSessionKeepsNoName(t *testing.T) {
+	p, sink := newRunning(t, config(t, "privacy: {mode: redact}"), nil)
+	defer stop(t, p)
+	l := plog.NewLogs()
+	lr := l.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	lr.SetEventName(semconv.EventSession)
+	lr.Body().SetStr("example.com/v1: rejected, 2 refused: 550 5.1.1 joe.doe unknown")
+	lr.Attributes().PutStr(semconv.SMTPResponseText, "joe.doe unknown")
+	lr.Attributes().PutStr(semconv.PMTASessionTranscript,
+		"C: RCPT TO:<ann.lee@example.com>\nS: 550 ann.lee unknown\nC: RCPT TO:<joe.doe@example.com> ORCPT=rfc822;x\nS: 550 5.1.1 joe.doe unknown\nC: RCPT TO:<")
+	require.NoError(t, p.ConsumeLogs(t.Context(), l))
+	got := records(sink.AllLogs()[0])[0]
+	require.Equal(t, "example.com/v1: rejected, 2 refused: 550 5.1.1 ... unknown", got.Body().Str())
+	m := attrs(t, got)
+	require.Equal(t, "... unknown", m[semconv.SMTPResponseText])
+	require.Equal(t, "C: RCPT TO:<...@example.com>\nS: 550 ... unknown\nC: RCPT TO:<...@example.com> ORCPT=rfc822;x\nS: 550 5.1.1 ... unknown\nC: RCPT TO:<",
+		m[semconv.PMTASessionTranscript])
+}
+
 // What is derived from a reply holds the recipient no more than the reply does:
 // the template that smtp_reply makes knows addresses, but not every name. It
 // must not hold a pseudonym either, or there is one for each recipient.

@@ -798,6 +798,9 @@ func codeClass(code int64) string {
 	return "none"
 }
 
+// rcptCommand is how transcripts of sessions name recipients.
+const rcptCommand = "RCPT TO:<"
+
 // replace replaces local parts, wherever the record holds them.
 func (w *worker) replace(lr plog.LogRecord, rcpt, orig string, base mailaddr.Sender) {
 	r := w.redact
@@ -806,6 +809,17 @@ func (w *worker) replace(lr plog.LogRecord, rcpt, orig string, base mailaddr.Sen
 		known = w.hiddenRcpt()
 	}
 	r.Begin(known, w.s.at[fKeyID] >= 0)
+	// A session may have many recipients, whom its replies name.
+	for t := w.str(fTranscript); ; {
+		i := strings.Index(t, rcptCommand)
+		if i < 0 {
+			break
+		}
+		t = t[i+len(rcptCommand):]
+		addr, _, _ := strings.Cut(t, "\n")
+		addr, _, _ = strings.Cut(addr, ">")
+		r.Also(addr)
+	}
 	set := func(at int, have, now string) {
 		if now != have {
 			w.slab.SetStr(&w.v, at, now)

@@ -41,6 +41,7 @@ const (
 	fHmxRcpt
 	fARFRcpt
 	fOriginal
+	fTranscript
 	// What only this processor writes; there already when records pass twice.
 	fRcptDomainU
 	fOrigDomainU
@@ -68,7 +69,7 @@ var fieldNames = [numFields]string{
 	fDiagType: semconv.PMTADSNDiagType, fCode: semconv.SMTPResponseCode, fCategory: semconv.BounceCategory,
 	fPMTACategory: semconv.PMTABounceCategory, fLastCategory: semconv.BounceLastCategory,
 	fHmxRcpt: semconv.PMTAHeaderPrefix + "x_hmxmroriginalrecipient", fARFRcpt: semconv.PMTAARFPrefix + "original_rcpt_to",
-	fOriginal:    semconv.LogRecordOriginal,
+	fOriginal: semconv.LogRecordOriginal, fTranscript: semconv.PMTASessionTranscript,
 	fRcptDomainU: semconv.PMTARcptDomainUnicode, fOrigDomainU: semconv.PMTAOrigDomainUnicode, fQueueDomainU: semconv.PMTAQueueDomainUnicode,
 	fBase: semconv.PMTAOrigBase, fForm: semconv.PMTAOrigForm, fAttempt: semconv.PMTAAttempt, fExact: semconv.PMTAAttemptExact,
 	fElapsed: semconv.PMTAFirstAttemptElapsed, fLastDeferral: semconv.PMTALastDeferralCategory, fRepaired: semconv.PMTARepaired,
