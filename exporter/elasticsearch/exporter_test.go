@@ -108,6 +108,8 @@ func TestRouting(t *testing.T) {
 		add(m{attrDataset: "pmta.mine"}, nil, m{semconv.PMTAStream: "diag"})
 		add(nil, nil, m{semconv.PMTAStream: "diag", attrDataset: "pmta.rec"})
 		add(m{attrDataset: "PMTA Acct-X/#é", attrType: "metrics"}, nil, m{attrDocumentID: "own", semconv.LogRecordUID: "u2"})
+		add(m{attrNamespace: "Acme-1"}, nil, m{attrType: "metrics", semconv.PMTAStream: "acct"})
+		add(m{attrNamespace: ""}, nil, m{attrDataset: int64(7)})
 		require.NoError(t, e.ConsumeLogs(context.Background(), ld))
 		var got []string
 		for _, d := range s.Docs() {
@@ -136,6 +138,8 @@ func TestRouting(t *testing.T) {
 			"logs-pmta.mine-default ",
 			"logs-pmta.rec-default ",
 			"logs-pmta_acct_x__é-default own",
+			"logs-pmta.acct-acme_1 ",
+			"logs-7-default ",
 		}, got, mode)
 	}
 }
