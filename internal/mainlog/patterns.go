@@ -536,7 +536,8 @@ func (m *match) attrs(dst []acct.Attr, p *pattern, text string) []acct.Attr {
 			if v = unquote(v); v == "" {
 				continue
 			}
-			if r := v; r[0] >= '4' && r[0] <= '5' && !has(semconv.SMTPResponseCode) {
+			// "503 Service Unavailable" of a webhook is no SMTP reply.
+			if r := v; r[0] >= '4' && r[0] <= '5' && !has(semconv.SMTPResponseCode) && !has(semconv.HTTPResponseStatusCode) {
 				dst = appendReply(dst, r)
 			}
 		}
