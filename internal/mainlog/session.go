@@ -762,7 +762,8 @@ func tlsProtocol(s string) (name, version string) {
 
 // said works on what went over the connection: sent is from PowerMTA.
 func (d *Decoder) said(e *Entry, text string, sent bool) (handled, drop bool) {
-	text = strings.TrimPrefix(text, " ")
+	// All blanks: servers take " AUTH PLAIN …" for what it is, so its secret counts.
+	text = strings.TrimLeft(text, " \t")
 	if len(text) > 3 && text[2] == ' ' && (sent && text[:2] == "wr" || !sent && text[:2] == "rd") {
 		if n, err := strconv.ParseUint(strings.TrimSpace(text[3:]), 10, 40); err == nil {
 			s := d.findOrOpen(e)
@@ -920,9 +921,14 @@ func (d *Decoder) reply(e *Entry, s *session, text string, sent bool) {
 		}
 		return
 	}
-	if s.is(inAuth) && strings.HasPrefix(text, "334") && len(text) > 4 {
-		text = text[:4] + removed // a challenge
-		d.secret(e, text, sent)
+	if strings.HasPrefix(text, "334") {
+		// A challenge, even where the AUTH command was not seen: nothing else
+		// has this code. What the client says next is the answer.
+		s.flags |= inAuth
+		if len(text) > 4 {
+			text = text[:4] + removed
+			d.secret(e, text, sent)
+		}
 	}
 	code, enhanced, words := acct.ParseReply(text)
 	e.Attrs = append(e.Attrs, acct.Attr{Key: semconv.SMTPResponseCode, Num: code, Kind: acct.KindInt})
@@ -982,7 +988,7 @@ func (d *Decoder) answered(s *session, code int64) {
 		s.pending = s.pending[:copy(s.pending, s.pending[1:])]
 	}
 	bad, good := code >= 400, code < 300
-	if kind != cmdAuth || code != 334 {
+	if code != 334 {
 		s.flags &^= inAuth
 	}
 	refused := func() {
