@@ -2,7 +2,11 @@ package powermta
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -57,10 +61,30 @@ func (r *logsReceiver) newReports(store *sideStore) *reports {
 }
 
 // isIncluded tells whether a file is among those to read, here or where it was
-// moved to.
+// moved to, which may be named as a file or as a folder.
 func (r *logsReceiver) isIncluded(from, to string) bool {
-	for _, name := range []string{from, to} {
-		if name != "" && matchAny(r.cfg.Include, name) && !matchAny(r.cfg.Exclude, name) {
+	names := []string{from}
+	if to != "" {
+		names = append(names, to, filepath.Join(to, filepath.Base(from)))
+	}
+	for _, name := range names {
+		if matchAny(r.cfg.Include, name) && !matchAny(r.cfg.Exclude, name) {
+			return true
+		}
+	}
+	// PowerMTA may see its files at another place than the agent does, as in a
+	// container, or name them from its own folder on. Then the name has to do.
+	if _, err := os.Stat(filepath.Dir(from)); filepath.IsAbs(from) && !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	base := filepath.Base(from)
+	return matchBase(r.cfg.Include, base) && !matchBase(r.cfg.Exclude, base)
+}
+
+// matchBase matches the name of a file with the last part of patterns.
+func matchBase(patterns []string, base string) bool {
+	for _, p := range patterns {
+		if ok, _ := doublestar.Match(path.Base(filepath.ToSlash(p)), base); ok {
 			return true
 		}
 	}

@@ -246,6 +246,31 @@ func TestCountsOfMovedFilesAreCompared(t *testing.T) {
 	require.Equal(t, 2, p.events()["pmta.acct_file.moved"])
 }
 
+// What PowerMTA calls a file need not be what the agent calls it.
+func TestMovedFilesAreRecognised(t *testing.T) {
+	dir := t.TempDir()
+	moved := filepath.Join(dir, "moved")
+	require.NoError(t, os.Mkdir(moved, 0o755))
+	r := &logsReceiver{cfg: &Config{Include: []string{filepath.Join(moved, "acct-*.csv")}, Exclude: []string{"**/acct-test-*.csv"}}}
+	const name, other = "acct-2026-01-31-0000.csv", "diag-2026-01-31-0000.csv"
+	elsewhere := filepath.Join(dir, "no such folder")
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{filepath.Join(dir, name), filepath.Join(moved, name), true},
+		{filepath.Join(dir, name), moved, true}, // the folder only
+		{filepath.Join(dir, name), moved + "/", true},
+		{filepath.Join(dir, name), filepath.Join(dir, "archive"), false}, // read by nobody
+		{filepath.Join(elsewhere, name), filepath.Join(elsewhere, "moved", name), true},
+		{"log/" + name, "log/moved/" + name, true},
+		{"log/" + other, "log/moved/" + other, false},
+		{"log/acct-test-2026-01-31-0000.csv", "log/moved/", false},
+	} {
+		require.Equal(t, c.want, r.isIncluded(c.from, c.to), "%s to %s", c.from, c.to)
+	}
+}
+
 // Some administrators empty the log in place; others copy it first.
 func TestTruncatedLogGoesOn(t *testing.T) {
 	r := newLogRig(t)
