@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -293,6 +294,8 @@ func (p *parser) quarantined(r io.Reader) error {
 			// Its lines have entries of their own; what it came to is for people.
 			fmt.Fprintf(p.err, "%s: byte %d: session: %s\n", e.File, e.Offset, raw)
 			return nil
+		case quarantine.KindEvent:
+			return p.found(raw)
 		case quarantine.KindSystemLog:
 			d := p.logDecoder(e.File)
 			err = d.Restore(e.Context, e.Offset)
@@ -312,6 +315,22 @@ func (p *parser) quarantined(r io.Reader) error {
 	}, func(line int, err error) {
 		fmt.Fprintf(p.err, "%s: line %d is no quarantine entry: %v\n", name, line, err)
 	})
+}
+
+// found writes an event of the agent's own, which is JSON already.
+func (p *parser) found(raw []byte) error {
+	var head struct {
+		Name string `json:"event.name"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return fmt.Errorf("%s: an event that is no JSON: %w", p.name, err)
+	}
+	p.count(head.Name)
+	if p.quiet || p.werr != nil {
+		return nil
+	}
+	_, p.werr = p.out.Write(append(raw, '\n'))
+	return nil
 }
 
 func (p *parser) report() {

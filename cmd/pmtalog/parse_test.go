@@ -93,13 +93,17 @@ func TestParseQuarantinedLog(t *testing.T) {
 	entries := []quarantine.Entry{
 		{Time: time.Unix(1, 0), File: "/var/log/pmta/log", Kind: quarantine.KindSystemLog, Reason: "refused"},
 		{Time: time.Unix(1, 0), File: "/var/log/pmta/log", Kind: quarantine.KindSession, Reason: "refused"},
+		{Time: time.Unix(1, 0), File: "http://localhost:8080", Kind: quarantine.KindEvent, Reason: "refused"},
 	}
 	entries[0].SetRaw("2026-01-31 10:00:05 PowerMTA shutting down\n")
 	entries[1].SetRaw("example.net/vmta1: delivered")
+	entries[2].SetRaw(`{"event.name":"pmta.queue.backoff","pmta.queue.name":"example.net/vmta1"}`)
 	require.NoError(t, q.Write(entries))
 	require.NoError(t, q.Close())
 	rows, summary := parse(t, "", path)
-	require.Len(t, rows, 1)
+	require.Len(t, rows, 2)
 	require.Equal(t, "pmta.mta.stop", rows[0]["event.name"])
+	require.Equal(t, map[string]any{"event.name": "pmta.queue.backoff", "pmta.queue.name": "example.net/vmta1"}, rows[1])
+	require.Contains(t, summary, "2 records")
 	require.Contains(t, summary, "session: example.net/vmta1: delivered")
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/jsonline"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 )
 
 // ReasonRefused is the quarantine reason of records that the pipeline refused
@@ -62,13 +64,46 @@ func (c QuarantineConfig) Open() (rejected, refused *quarantine.File, err error)
 	if rejected, err = quarantine.Open(c.Path, int64(c.MaxSize), c.MaxFiles); err != nil {
 		return nil, nil, fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", c.Path, err)
 	}
+	if refused, err = c.OpenRefused(); err != nil {
+		return nil, nil, err
+	}
+	return rejected, refused, nil
+}
+
+// OpenRefused opens only the second of the two, for a receiver without input
+// that could be rejected.
+func (c QuarantineConfig) OpenRefused() (*quarantine.File, error) {
+	refused, err := quarantine.Open(c.RefusedPath(), int64(c.MaxSize), c.MaxFiles)
+	if err != nil {
+		return nil, fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", c.RefusedPath(), err)
+	}
 	// A destination that refuses for good what is in order, with a wrong token
 	// say, would in hours push the oldest records out of a bounded file.
-	if refused, err = quarantine.Open(c.RefusedPath(), int64(c.MaxSize), c.MaxFiles); err != nil {
-		return nil, nil, fmt.Errorf("quarantine::path: cannot write %s: %w", c.RefusedPath(), err)
-	}
 	refused.KeepAll = true
-	return rejected, refused, nil
+	return refused, nil
+}
+
+// RefusedEvents returns a quarantine entry for each of events, which the agent
+// found out itself and the pipeline has refused with the error cause. source
+// says where. Attrs of each have to hold everything but the UID.
+func RefusedEvents(source string, events []Event, cause error) []quarantine.Entry {
+	entries := make([]quarantine.Entry, len(events))
+	var w jsonline.Writer
+	for i := range events {
+		ev := &events[i]
+		line := jsonline.Event{Time: ev.Time, Name: ev.Name, SeverityText: ev.SeverityText, UID: ev.UID, Body: ev.Body}
+		for _, a := range ev.Attrs {
+			if a.Key == semconv.PMTAStream {
+				line.Stream = a.Str // has a place of its own
+			} else {
+				line.Attrs = append(line.Attrs, a)
+			}
+		}
+		e := &entries[i]
+		*e = quarantine.Entry{Time: time.Now().UTC(), File: source, Kind: quarantine.KindEvent, Reason: ReasonRefused, Detail: cause.Error()}
+		e.SetRaw(strings.TrimSuffix(string(w.AppendEvent(nil, &line)), "\n"))
+	}
+	return entries
 }
 
 // Input is a stretch of input that was decoded in one go.

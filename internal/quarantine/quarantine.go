@@ -41,6 +41,7 @@ type Entry struct {
 const (
 	KindSystemLog = "system_log" // an entry of the system log
 	KindSession   = "session"    // what a session came to; it cannot be decoded again
+	KindEvent     = "event"      // what the agent found out itself: Raw is its record as a JSON object
 )
 
 // SetRaw stores b so that Bytes returns it unchanged.

@@ -1,12 +1,17 @@
 package powermta
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 )
 
 // gaps returns the coverage events got, by gap.
@@ -46,4 +51,25 @@ func TestOpenQuestionsAreToldOnce(t *testing.T) {
 	await(t, "the question is answered", func() bool { return gauge(t, r.tel, "otelcol_pmta_coverage_gaps") == int64(len(first))-1 })
 	stop()
 	require.Equal(t, first, p.gaps())
+}
+
+// What the pipeline refuses for good is kept, findings too.
+func TestRefusedFindingsGoToQuarantine(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Coverage = CoverageConfig{Enabled: true}
+	r.write("acct-2026-01-31-0000.csv", header+rowD+rowB)
+	p := newPipeline(func(_ int, ld plog.Logs) error {
+		if ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).EventName() == "pmta.coverage" {
+			return consumererror.NewPermanent(errors.New("no such index"))
+		}
+		return nil
+	})
+	stop := r.start(p)
+	await(t, "the findings", func() bool { return len(r.refusals()) > 0 })
+	stop()
+	require.Empty(t, p.gaps())
+	e := r.refusals()[0]
+	require.Equal(t, quarantine.KindEvent, e.Kind)
+	require.Contains(t, e.Detail, "no such index")
+	require.Contains(t, e.Raw, `"pmta.coverage.question":`)
 }

@@ -192,8 +192,12 @@ func (p *reports) emit(ctx context.Context, events []acctlogs.Event) bool {
 		case ctx.Err() != nil:
 			return false
 		case acctlogs.IsPermanent(err):
+			if r.toQuarantine(ctx, r.refused, r.cfg.Quarantine.RefusedPath(), acctlogs.RefusedEvents("the agent", events, err)) != nil {
+				return false
+			}
 			r.telemetry.PmtaRejected.Add(ctx, int64(len(events)), metric.WithAttributes(attribute.String("reason", acctlogs.ReasonRefused)))
-			r.log.Error("the pipeline refused the agent's own findings for good; they are in this log only", zap.Int("events", len(events)), zap.Error(err))
+			r.log.Error("the pipeline refused the agent's own findings for good; they are in this log and in the quarantine file",
+				zap.Int("events", len(events)), zap.String("quarantine", r.cfg.Quarantine.RefusedPath()), zap.Error(err))
 			return true
 		}
 		r.telemetry.PmtaRetries.Add(ctx, 1)

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/bytesize"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/webmon"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermtastatus/internal/metadata"
@@ -41,6 +42,8 @@ type Config struct {
 	// Storage is the extension that keeps over a restart which queues are in
 	// backoff and which source IPs are disabled.
 	Storage *component.ID `mapstructure:"storage"`
+	// Quarantine is where events go that the pipeline refuses for good.
+	Quarantine acctlogs.QuarantineConfig `mapstructure:"quarantine"`
 	// TopN bounds how many names have metrics of their own.
 	TopN TopConfig `mapstructure:"top_n"`
 	// MaxItems is how many rows of a list are asked for.
@@ -92,6 +95,7 @@ func createDefaultConfig() component.Config {
 		CollectionInterval:   30 * time.Second,
 		TopN:                 TopConfig{Queues: 20, Domains: 20, VMTAs: 20, Jobs: 20},
 		MaxItems:             500,
+		Quarantine:           acctlogs.DefaultQuarantine(),
 		MaxResponseSize:      webmon.DefaultMaxBody,
 		Details:              DetailsConfig{MaxQueues: 10},
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
@@ -148,6 +152,7 @@ func (c *Config) Validate() error {
 	if c.MaxResponseSize < 64<<10 || c.MaxResponseSize > 256<<20 {
 		bad("max_response_size: %v is out of range; use 64KiB to 256MiB", c.MaxResponseSize)
 	}
+	errs = append(errs, c.Quarantine.Problems()...)
 	return errors.Join(errs...)
 }
 

@@ -78,6 +78,7 @@ func TestInvalidConfigs(t *testing.T) {
 		"max_items: 5":                             "max_items: 5 is out of range; use 10 to 10000",
 		"{top_n: {jobs: 900}}":                     "max_items: 500 rows cannot name a top_n of 900; raise it to 900 or more",
 		"details: {max_queues: 1000}":              "details::max_queues: 1000 is out of range; use 0 to 200",
+		"quarantine: {path: ''}":                   "quarantine::path: must not be empty",
 		"max_response_size: 1KiB":                  "max_response_size: 1KiB is out of range; use 64KiB to 256MiB",
 		"max_response_size: big":                   "512KiB",
 		"top_n: 5":                                 "top_n",

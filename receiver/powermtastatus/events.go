@@ -9,10 +9,8 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
-	"go.uber.org/multierr"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
@@ -108,16 +106,20 @@ func (r *reader) scrapeLogs(ctx context.Context) (plog.Logs, error) {
 		len(r.pending)*400, r.clock())
 	var attrs []acct.Attr
 	for i := range r.pending {
-		e := &r.pending[i]
-		s, ok := severities[e.name]
-		if !ok {
-			s.number, s.text = int32(plog.SeverityNumberInfo), "INFO"
-		}
-		attrs = r.attributes(attrs[:0], e)
-		out := acctlogs.Event{Time: e.at.UnixNano(), Name: e.name, Severity: s.number, SeverityText: s.text, Body: e.body, UID: r.uid(e), Attrs: attrs}
+		out := r.record(&r.pending[i], attrs[:0])
 		b.AddEvent(&out)
+		attrs = out.Attrs
 	}
 	return b.Logs, nil
+}
+
+// record makes the log record of e, with its attributes behind attrs.
+func (r *reader) record(e *event, attrs []acct.Attr) acctlogs.Event {
+	s, ok := severities[e.name]
+	if !ok {
+		s.number, s.text = int32(plog.SeverityNumberInfo), "INFO"
+	}
+	return acctlogs.Event{Time: e.at.UnixNano(), Name: e.name, Severity: s.number, SeverityText: s.text, Body: e.body, UID: r.uid(e), Attrs: r.attributes(attrs, e)}
 }
 
 func (r *reader) attributes(a []acct.Attr, e *event) []acct.Attr {
@@ -195,9 +197,15 @@ func (r *reader) deliver(next consumer.Logs) consumer.ConsumeLogsFunc {
 		switch {
 		case err == nil:
 			r.telemetry.PmtaStatusEvents.Add(ctx, n)
-		case permanent(err):
-			r.telemetry.PmtaStatusEventsDropped.Add(ctx, n)
-			r.log.Error("the pipeline refused events for good; they are lost", zap.Int64("events", n), zap.Error(err))
+		case acctlogs.IsPermanent(err):
+			if e := r.quarantine(err); e != nil {
+				r.log.Error("the pipeline refused events for good, and the quarantine file cannot be written; they are offered again at the next collection",
+					zap.Int64("events", n), zap.String("quarantine", r.cfg.Quarantine.RefusedPath()), zap.NamedError("quarantine_error", e), zap.Error(err))
+				return err
+			}
+			r.telemetry.PmtaStatusEventsRefused.Add(ctx, n)
+			r.log.Error("the pipeline refused events for good; they are in the quarantine file",
+				zap.Int64("events", n), zap.String("quarantine", r.cfg.Quarantine.RefusedPath()), zap.Error(err))
 		default:
 			if r.run.Err() == nil {
 				r.log.Warn("the pipeline does not accept events; they are offered again at the next collection", zap.Int64("events", n), zap.Error(err))
@@ -215,16 +223,21 @@ func (r *reader) deliver(next consumer.Logs) consumer.ConsumeLogsFunc {
 	}
 }
 
-// permanent tells whether another attempt is pointless: every one of the
-// errors, where several destinations answered, has to say so.
-func permanent(err error) bool {
-	all := multierr.Errors(err)
-	for _, e := range all {
-		if !consumererror.IsPermanent(e) {
-			return false
+// quarantine keeps the events in the batch that the pipeline refused with the
+// error cause.
+func (r *reader) quarantine(cause error) (err error) {
+	if r.refused == nil {
+		if r.refused, err = r.cfg.Quarantine.OpenRefused(); err != nil {
+			return err
 		}
 	}
-	return len(all) > 0
+	var events []acctlogs.Event
+	for i := range r.pending {
+		if e := &r.pending[i]; e.seq <= r.offered {
+			events = append(events, r.record(e, nil))
+		}
+	}
+	return r.refused.Write(acctlogs.RefusedEvents(r.cfg.ClientConfig.Endpoint, events, cause))
 }
 
 // cancelMetrics lets a Shutdown end a delivery that hangs.

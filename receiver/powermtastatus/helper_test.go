@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -59,6 +60,7 @@ func newTestReaderOn(t *testing.T, endpoint string, host component.Host, change 
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.ClientConfig.Endpoint, cfg.Timezone, cfg.Instance = endpoint, "UTC", "mta1"
+	cfg.Quarantine.Path = filepath.Join(t.TempDir(), "quarantine.jsonl")
 	if change != nil {
 		change(cfg)
 	}

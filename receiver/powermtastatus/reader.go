@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/storageclient"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/webmon"
@@ -60,6 +61,8 @@ type reader struct {
 	memory  memory
 	tracker *webmon.Tracker
 	overran int64 // of tracker.Overflow, counted
+
+	refused *quarantine.File // nil until it can be written
 
 	pending []event
 	seq     int64 // of the newest event
@@ -137,11 +140,27 @@ func (r *reader) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("endpoint: %w", err)
 	}
+	if err := r.openRefused(); err != nil {
+		return err
+	}
 	if err := r.openStore(ctx, host); err != nil {
 		return err
 	}
 	r.started = true
 	return nil
+}
+
+// openRefused opens the file for events that the pipeline refuses for good.
+func (r *reader) openRefused() (err error) {
+	if !r.wantEvents {
+		return nil
+	}
+	if r.refused, err = r.cfg.Quarantine.OpenRefused(); err != nil && r.cfg.Quarantine.Path == acctlogs.DefaultQuarantine().Path {
+		// Nobody asked for that folder; a monitor that is watched is worth more.
+		r.log.Warn("events that the pipeline refuses for good could not be kept; set quarantine::path", zap.Error(err))
+		return nil
+	}
+	return err
 }
 
 func (r *reader) openStore(ctx context.Context, host component.Host) error {
@@ -198,6 +217,9 @@ func (r *reader) close(ctx context.Context) error {
 	r.telemetry.Shutdown()
 	if r.client != nil {
 		r.client.CloseIdleConnections()
+	}
+	if r.refused != nil {
+		_ = r.refused.Close() // each Write has ended with the system having it
 	}
 	if len(r.pending) > 0 {
 		r.log.Warn("events were not accepted before the end", zap.Int("events", len(r.pending)))

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/processor/processortest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/semconv"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
 	"github.com/otelcol-pmta/otelcol-pmta/processor/smtpreply"
@@ -477,7 +478,7 @@ func TestStorage(t *testing.T) {
 }
 
 // What the pipeline does not accept comes again, with the same identity; what
-// it refuses for good is counted.
+// it refuses for good is in quarantine, or comes again until it is.
 func TestRefusedEventsComeAgain(t *testing.T) {
 	p, url := newPages(t)
 	p.status("11:00:00", "10:00:00", 100)
@@ -503,11 +504,30 @@ func TestRefusedEventsComeAgain(t *testing.T) {
 	require.Empty(t, offer(nil))
 
 	p.queues("a/1", "normal", "b/1", "backoff")
-	require.Len(t, offer(errors.Join(consumererror.NewPermanent(busy))), 1)
+	folder := filepath.Dir(r.cfg.Quarantine.Path)
+	require.NoError(t, os.RemoveAll(folder))
+	for _, there := range []bool{false, true} {
+		if there {
+			require.NoError(t, os.Mkdir(folder, 0o750))
+		}
+		require.Len(t, offer(errors.Join(consumererror.NewPermanent(busy))), 1)
+	}
 	require.Empty(t, offer(nil))
-	dropped, err := r.tel.GetMetric("otelcol_pmta_status_events_dropped")
+	refused, err := r.tel.GetMetric("otelcol_pmta_status_events_refused")
 	require.NoError(t, err)
-	require.EqualValues(t, 1, dropped.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
+	require.EqualValues(t, 1, refused.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
+	kept, err := os.Open(r.cfg.Quarantine.RefusedPath())
+	require.NoError(t, err)
+	defer func() { _ = kept.Close() }()
+	var entries []quarantine.Entry
+	require.NoError(t, quarantine.Read(kept, func(e quarantine.Entry) error { entries = append(entries, e); return nil }, nil))
+	require.Len(t, entries, 1)
+	require.Equal(t, quarantine.KindEvent, entries[0].Kind)
+	require.Equal(t, "refused", entries[0].Reason)
+	require.Equal(t, url, entries[0].File)
+	require.Contains(t, entries[0].Raw, `"event.name":"pmta.queue.normal"`)
+	require.Contains(t, entries[0].Raw, `"pmta.stream":"diag"`)
+	require.Contains(t, entries[0].Raw, `"pmta.queue.name":"a/1"`)
 	accepted, err := r.tel.GetMetric("otelcol_pmta_status_events")
 	require.NoError(t, err)
 	require.EqualValues(t, 2, accepted.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
@@ -639,6 +659,7 @@ func TestPipelinesShareOneReading(t *testing.T) {
 	p.queues("a/1", "backoff")
 	cfg := createDefaultConfig().(*Config)
 	cfg.ClientConfig.Endpoint, cfg.Timezone, cfg.CollectionInterval = url, "UTC", time.Hour
+	cfg.Quarantine.Path = filepath.Join(t.TempDir(), "quarantine.jsonl")
 	set, _, _ := settings(t)
 	f := NewFactory()
 	metrics, logs := make(chan pmetric.Metrics, 9), make(chan plog.Logs, 9)
@@ -671,6 +692,7 @@ func TestShutdownWhileItHangs(t *testing.T) {
 	p.wait = make(chan struct{})
 	cfg := createDefaultConfig().(*Config)
 	cfg.ClientConfig.Endpoint, cfg.CollectionInterval, cfg.ClientConfig.Timeout = url, time.Hour, 5*time.Minute
+	cfg.Quarantine.Path = filepath.Join(t.TempDir(), "quarantine.jsonl")
 	set, _, _ := settings(t)
 	l, err := NewFactory().CreateLogs(t.Context(), set, cfg, consumeLogs(func(context.Context, plog.Logs) error { t.Error("an event"); return nil }))
 	require.NoError(t, err)

@@ -29,6 +29,7 @@ type TelemetryBuilder struct {
 	PmtaStatusErrors        metric.Int64Counter
 	PmtaStatusEvents        metric.Int64Counter
 	PmtaStatusEventsDropped metric.Int64Counter
+	PmtaStatusEventsRefused metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -74,7 +75,13 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.PmtaStatusEventsDropped, err = builder.meter.Int64Counter(
 		"otelcol_pmta_status_events_dropped",
-		metric.WithDescription("Events lost because the pipeline refused them for good or for too long, or too many queues were in trouble at once. [Beta]"),
+		metric.WithDescription("Events lost because the pipeline did not accept them for too long, or too many queues were in trouble at once. [Beta]"),
+		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PmtaStatusEventsRefused, err = builder.meter.Int64Counter(
+		"otelcol_pmta_status_events_refused",
+		metric.WithDescription("Events that the pipeline refused for good; they are in quarantine. [Beta]"),
 		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)

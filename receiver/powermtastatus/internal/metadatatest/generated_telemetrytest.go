@@ -56,7 +56,7 @@ func AssertEqualPmtaStatusEvents(t *testing.T, tt *componenttest.Telemetry, dps 
 func AssertEqualPmtaStatusEventsDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_pmta_status_events_dropped",
-		Description: "Events lost because the pipeline refused them for good or for too long, or too many queues were in trouble at once. [Beta]",
+		Description: "Events lost because the pipeline did not accept them for too long, or too many queues were in trouble at once. [Beta]",
 		Unit:        "{event}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -65,6 +65,22 @@ func AssertEqualPmtaStatusEventsDropped(t *testing.T, tt *componenttest.Telemetr
 		},
 	}
 	got, err := tt.GetMetric("otelcol_pmta_status_events_dropped")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
+func AssertEqualPmtaStatusEventsRefused(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_pmta_status_events_refused",
+		Description: "Events that the pipeline refused for good; they are in quarantine. [Beta]",
+		Unit:        "{event}",
+		Data: metricdata.Sum[int64]{
+			Temporality: metricdata.CumulativeTemporality,
+			IsMonotonic: true,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_pmta_status_events_refused")
 	require.NoError(t, err)
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }

@@ -22,6 +22,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.PmtaStatusErrors.Add(context.Background(), 1)
 	tb.PmtaStatusEvents.Add(context.Background(), 1)
 	tb.PmtaStatusEventsDropped.Add(context.Background(), 1)
+	tb.PmtaStatusEventsRefused.Add(context.Background(), 1)
 	AssertEqualPmtaStatusErrors(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -29,6 +30,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualPmtaStatusEventsDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualPmtaStatusEventsRefused(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 
