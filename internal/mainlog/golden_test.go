@@ -35,7 +35,7 @@ func optionsOf(dir string) Options {
 	o := testOptions
 	name := filepath.Base(dir)
 	o.StartupErrors = strings.HasPrefix(name, "startuperr")
-	o.KeepData = strings.HasPrefix(name, "keep_data")
+	o.KeepData = strings.HasPrefix(name, "keep_data") || name == "secrets_http"
 	if strings.HasPrefix(name, "small_state") {
 		o.MaxSessions, o.MaxState, o.MaxTranscript = 3, minMaxState, 600
 	}

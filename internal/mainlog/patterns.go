@@ -110,12 +110,13 @@ const (
 
 // patternSet is what a reload replaces as a whole. It is immutable.
 type patternSet struct {
-	version    string
-	patterns   []pattern // in the order in which they are tried
-	sources    []patternSource
-	lits       *matcher
-	words      int // of the bit set
-	auth, cred int // literals behind which secrets may stand
+	version       string
+	patterns      []pattern // in the order in which they are tried
+	sources       []patternSource
+	lits          *matcher
+	words         int      // of the bit set
+	auth, cred    int      // literals behind which secrets may stand
+	header, query []uint16 // the same, for headers of HTTP and queries of URLs
 }
 
 // Patterns say what entries mean. They are safe for concurrent use; a reload
@@ -232,6 +233,8 @@ func compile(userFile string, user []byte) (*patternSet, error) {
 	auth, _ := lits.add("auth ")
 	cred, _ := lits.add("://")
 	set.auth, set.cred = int(auth), int(cred)
+	set.header, _ = lits.addAll(secretHeaders)
+	set.query, _ = lits.addAll(secretQueries)
 	for i := range sources {
 		s := &sources[i]
 		if s.Disabled {

@@ -11,6 +11,12 @@ const removed = "<removed>"
 var (
 	authInText = regexp.MustCompile(`(?i)\b(auth +(?:plain|login|cram-md5|digest-md5|xoauth2|xoauth|oauthbearer|ntlm|gssapi|external|scram-[a-z0-9-]+)) +[A-Za-z0-9+/=_-]{4,}`)
 	credInURL  = regexp.MustCompile(`(://)[^\s/"'<>]*@`)
+	// With http-log-data the web monitor may log headers, as a webhook may with
+	// http-webhook-log-verbose. X-API-Key opens everything in PowerMTA.
+	secretHeaders  = []string{"authorization", "x-api-key", "cookie"}
+	secretInHeader = regexp.MustCompile(`(?i)\b((?:(?:proxy-)?authorization|x-api-key|(?:set-)?cookie)"?[:=][ \t]*"?)[^\s"][^\r\n"]*`)
+	secretQueries  = []string{"token=", "key=", "secret=", "password=", "passwd=", "sig=", "signature="}
+	secretInQuery  = regexp.MustCompile(`(?i)([?&](?:[a-z_-]*token|[a-z_-]*key|[a-z_-]*secret|password|passwd|sig|[a-z-]*signature)=)[^\s&"'<>#]+`)
 )
 
 // scrub removes credentials from the text of an entry, for which match.scan
@@ -23,6 +29,12 @@ func (d *Decoder) scrub(s *string) bool {
 	if d.match.has(d.match.set.cred) && credInURL.MatchString(*s) {
 		// As the OpenTelemetry conventions for url.full want it.
 		*s, changed = credInURL.ReplaceAllString(*s, "${1}REDACTED@"), true
+	}
+	if d.match.one(d.match.set.header) && secretInHeader.MatchString(*s) {
+		*s, changed = secretInHeader.ReplaceAllString(*s, "${1}"+removed), true
+	}
+	if d.match.one(d.match.set.query) && secretInQuery.MatchString(*s) {
+		*s, changed = secretInQuery.ReplaceAllString(*s, "${1}REDACTED"), true
 	}
 	if changed {
 		d.stats.Secrets++

@@ -1057,9 +1057,9 @@ func (d *Decoder) dumped(e *Entry) (handled, drop bool) {
 		if s.is(dumpFirst) {
 			s.flags &^= dumpFirst
 			switch start := dumpStarts(e.Text); {
-			case client && len(start) >= 4 && strings.EqualFold(start[:4], "AUTH"):
+			case (client || s.dir == dirUnknown) && len(start) >= 4 && strings.EqualFold(start[:4], "AUTH"):
 				s.flags |= inAuth
-			case !client && start != "" && start[0] != '3':
+			case (!client || s.dir == dirUnknown) && replyLike(start) && start[0] != '3':
 				s.flags &^= inAuth // the answer to it
 			}
 		}
