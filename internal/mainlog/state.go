@@ -143,6 +143,20 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 	return nil
 }
 
+// Resume is Restore at the position where State was called.
+func (d *Decoder) Resume(state []byte) error {
+	r := reader{b: state}
+	if r.byte() != stateVersion {
+		return ErrState
+	}
+	r.bytes(2 + 16) // flags and identity
+	off := r.int()
+	if r.bad || off < 0 {
+		return ErrState
+	}
+	return d.Restore(state, off)
+}
+
 // Carry returns the open sessions of a file that was rotated away, for the
 // Decoder of the file that follows; nil without any. The Decoder keeps them:
 // so nothing is lost when the program ends before the state of the other one

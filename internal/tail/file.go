@@ -106,6 +106,7 @@ type file struct {
 	changedAt time.Time
 	missing   time.Time // zero: a name leads to the file
 	retryAt   time.Time
+	heldUntil time.Time // not read before, whatever is written to it
 	waitFrom  time.Time
 	waitEpoch uint64
 	waitLong  bool

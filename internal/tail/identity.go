@@ -381,8 +381,19 @@ func (t *Tailer) restart(f *file, now time.Time) {
 		n.missing = missing
 		t.missing[n] = struct{}{}
 	}
+	if t.cfg.InOrder && !adopted {
+		// A copy that was made before it was cut holds what was not read: that
+		// comes first. The next look finds it.
+		n.heldUntil = now.Add(max(2*t.cfg.PollInterval, minHold))
+		t.retryLater(n, now, n.heldUntil.Sub(now))
+		return
+	}
 	t.setState(n, statePending)
 }
+
+// minHold is how long the new content of a truncated file waits, at least, for
+// a copy of the old one.
+const minHold = 500 * time.Millisecond
 
 // goneNow ends the binding of f. With why, unread bytes are reported unless a
 // copy turns up in time.

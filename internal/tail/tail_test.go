@@ -790,6 +790,32 @@ func TestInOrder(t *testing.T) {
 	h.want(want...)
 }
 
+// The copy of a log that was cut has older lines than the log.
+func TestInOrderCopyFirst(t *testing.T) {
+	for _, found := range []string{"at once", "later"} {
+		h := newHarness(t, func(c *Config) { c.InOrder = true })
+		h.write("log", header, rec("a"), rec("b"))
+		h.step(0)
+		h.write("log", rec("c")) // nobody has looked yet
+		b, err := os.ReadFile(h.path("log"))
+		h.do(err)
+		h.do(os.WriteFile(h.path("log.1"), b, 0o644))
+		if found == "at once" {
+			h.step(0) // may be a copy: waits
+			h.write("log", rec("d"))
+			h.do(os.WriteFile(h.path("log.1"), append(b, rec("d")...), 0o644))
+		}
+		h.do(os.Truncate(h.path("log"), 0))
+		h.write("log", header, rec("e"))
+		h.pass(3 * time.Second)
+		want := []string{"a", "b", "c", "d", "e"}
+		if found == "later" {
+			want = []string{"a", "b", "c", "e"}
+		}
+		h.want(want...)
+	}
+}
+
 func TestKnownFilesAreTold(t *testing.T) {
 	h := newHarness(t, func(c *Config) {
 		c.Observer.Known = func(f *File, off int64, st []byte) {

@@ -202,7 +202,7 @@ func (t *Tailer) poll() time.Time {
 			case stateDone, stateWait:
 				t.nextPoll = now // the full look decides
 			case stateRetry:
-				if f.denied || f.prefix.n == 0 || !f.examined {
+				if !now.Before(f.heldUntil) && (f.denied || f.prefix.n == 0 || !f.examined) {
 					t.setState(f, statePending)
 				}
 			}

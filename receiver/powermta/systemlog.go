@@ -126,16 +126,14 @@ type logDecoder struct {
 	dec     *mainlog.Decoder
 	adopted [16]byte // identity of the file whose sessions went on here
 	state   []byte   // of dec, behind the bytes used so far
-	pos     int64    // of state, while dec is nil
 	index   int      // rotation number in the name
 	seq     int
 }
 
 // known notes a file that an earlier run did not finish. Nothing may be left to
 // read in it, but sessions may be open at its end.
-func (s *systemLog) known(f *tail.File, offset int64, state []byte) {
+func (s *systemLog) known(f *tail.File, _ int64, state []byte) {
 	if d, err := s.decoderFor(f, state); err == nil {
-		d.pos = offset
 		s.join(d)
 	}
 }
@@ -168,7 +166,7 @@ func (s *systemLog) join(d *logDecoder) {
 	key := chainOf(d.file)
 	chain := s.chains[key]
 	if i := slices.IndexFunc(chain, func(c *logDecoder) bool { return c.file == d.file }); i >= 0 {
-		d.seq, d.pos = chain[i].seq, chain[i].pos
+		d.seq = chain[i].seq
 		chain[i] = d
 		return
 	}
@@ -277,8 +275,8 @@ func (d *logDecoder) leave() legacy {
 	dec := d.dec
 	if dec == nil {
 		dec = mainlog.NewDecoder(d.opts)
-		if len(d.state) == 0 || dec.Restore(d.state, d.pos) != nil {
-			return legacy{}
+		if dec.Resume(d.state) != nil {
+			return legacy{} // nothing was read
 		}
 	}
 	return legacy{dec.Identity(), dec.Carry()}
@@ -310,9 +308,14 @@ func (s *systemLog) finished(f *tail.File) {
 	if len(l.sessions) == 0 {
 		return
 	}
-	if i < len(s.chains[key]) && s.chains[key][i].dec != nil {
-		s.chains[key][i].adopt(l)
-		return
+	if i < len(s.chains[key]) {
+		switch next := s.chains[key][i]; {
+		case next.adopted == l.from:
+			return
+		case next.dec != nil:
+			next.adopt(l)
+			return
+		}
 	}
 	s.orphans[key] = l
 }

@@ -246,6 +246,45 @@ func TestCountsOfMovedFilesAreCompared(t *testing.T) {
 	require.Equal(t, 2, p.events()["pmta.acct_file.moved"])
 }
 
+// With copytruncate the copy goes on where the log was read to, and what is open
+// at its end goes on in the log.
+func TestSessionsOutliveCopyTruncate(t *testing.T) {
+	r := newLogRig(t)
+	p := newPipeline(nil)
+	stop := r.start(p)
+	log := filepath.Join(r.dir, "log")
+	for i := range 3 {
+		begin, end := sessionLines(10*i + 1)
+		r.write("log", begin)
+		await(t, "the beginning", func() bool { return p.events()["pmta.session.start"] == i+1 })
+		for k := 2; k >= 0; k-- {
+			if from := fmt.Sprintf("%s.%d", log, k); k > 0 {
+				if err := os.Rename(from, fmt.Sprintf("%s.%d", log, k+1)); !errors.Is(err, os.ErrNotExist) {
+					require.NoError(t, err)
+				}
+			}
+		}
+		data, err := os.ReadFile(log)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(log+".1", data, 0o600))
+		require.NoError(t, os.Truncate(log, 0))
+		r.write("log", end)
+		await(t, "the end", func() bool { return p.events()["pmta.session"] == i+1 })
+	}
+	// The sessions above were told once; the next line with their number is of another.
+	begin, end := sessionLines(50)
+	r.write("log", begin+end)
+	await(t, "another session", func() bool { return p.events()["pmta.session"] >= 4 })
+	stop()
+	uids := map[string]bool{}
+	for _, s := range p.byEvent("pmta.session") {
+		require.Empty(t, str(s, "pmta.session.incomplete_reason"), s.Body().Str())
+		uids[str(s, "log.record.uid")] = true
+	}
+	require.Len(t, uids, 4)
+	require.Len(t, p.byEvent("pmta.session"), 4)
+}
+
 // What PowerMTA calls a file need not be what the agent calls it.
 func TestMovedFilesAreRecognised(t *testing.T) {
 	dir := t.TempDir()
