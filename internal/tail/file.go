@@ -107,6 +107,7 @@ type file struct {
 	missing   time.Time // zero: a name leads to the file
 	retryAt   time.Time
 	heldUntil time.Time // not read before, whatever is written to it
+	cut       bool      // while gone: its file was truncated by this run
 	waitFrom  time.Time
 	waitEpoch uint64
 	waitLong  bool

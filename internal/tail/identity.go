@@ -160,6 +160,19 @@ func (t *Tailer) identify(f *file, now time.Time) bool {
 		}
 		return false
 	}
+	if same, err := samePrefix(f.fh, f.gz, f.prefix); f.pos > 0 && !f.gz && err == nil && !same {
+		return true // cut or overwritten: the turn finds that out, and f keeps what it is known by
+	}
+	if f.pos == 0 {
+		switch c, wait := t.smallCopyOf(f, now); {
+		case c != nil:
+			t.adopt(c, f, now)
+			return false
+		case wait:
+			t.wait(f, now)
+			return false
+		}
+	}
 	if !p.complete {
 		if f.pos == 0 && f.size > 0 && now.Sub(f.seenAt) < time.Second && f.missing.IsZero() {
 			t.retryLater(f, now, t.cfg.PollInterval) // perhaps a copy that has just begun
@@ -186,15 +199,20 @@ func (t *Tailer) identify(f *file, now time.Time) bool {
 		}
 		return true
 	case verdictWait:
-		if f.waitFrom.IsZero() {
-			f.waitFrom = now
-		}
-		f.waitEpoch = t.epoch
-		f.tried = 0
-		t.setState(f, stateWait)
-		t.closeFile(f)
+		t.wait(f, now)
 	}
 	return false
+}
+
+// wait puts f off: it may be a copy.
+func (t *Tailer) wait(f *file, now time.Time) {
+	if f.waitFrom.IsZero() {
+		f.waitFrom = now
+	}
+	f.waitEpoch = t.epoch
+	f.tried = 0
+	t.setState(f, stateWait)
+	t.closeFile(f)
 }
 
 type verdict uint8
@@ -265,6 +283,41 @@ func (t *Tailer) compare(f *file, p prefix, now time.Time) verdict {
 		return verdictWait
 	}
 	return verdictRead
+}
+
+// smallCopyOf looks for a content of a log that has too little for a prefix, and
+// of which f, under another name, is a copy. The first line and the end of it are
+// then all of it. c is one that was just cut; wait says that there is one that
+// may still be. Files that begin with a header are never told apart so: it is the
+// same in all of them.
+func (t *Tailer) smallCopyOf(f *file, now time.Time) (c *file, wait bool) {
+	if !t.cfg.InOrder || f.gz {
+		return nil, false
+	}
+	begins := func(c *file) bool {
+		if c == f || c.prefix.complete || c.prefix.n == 0 || c.pos == 0 || c.pos > f.size || c.path == f.path || c.gz || f.rejected[c] ||
+			c.info.Stream != f.info.Stream || filepath.Dir(c.path) != filepath.Dir(f.path) {
+			return false
+		}
+		same, err := samePrefix(f.fh, false, c.prefix)
+		if err == nil && same {
+			same, err = sameTail(f.fh, c.pos, c.tail)
+		}
+		return err == nil && same
+	}
+	for c := range t.gone {
+		if c.cut && now.Sub(c.goneAt) <= 10*t.cfg.CopyGrace && begins(c) {
+			return c, false
+		}
+	}
+	if now.Sub(f.waitStart(now)) < t.cfg.CopyGrace {
+		for _, c := range t.byKey {
+			if begins(c) {
+				return nil, true
+			}
+		}
+	}
+	return nil, false
 }
 
 func (f *file) waitStart(now time.Time) time.Time {
@@ -365,6 +418,7 @@ func (t *Tailer) restart(f *file, now time.Time) {
 		f.lost, f.lostWhy = f.maxSize-f.pos, lostTruncated
 	}
 	t.goneNow(f, now, "")
+	f.cut = !adopted
 
 	n := t.newFile(path, st, now)
 	n.aliases, n.changedAt, n.atEnd = aliases, now, false

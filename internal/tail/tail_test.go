@@ -790,6 +790,40 @@ func TestInOrder(t *testing.T) {
 	h.want(want...)
 }
 
+// A log may be so short when it is cut that it has no prefix.
+func TestCopyOfSmallLog(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.InOrder = true })
+	line := func(name string) string { return name + ",x\n" }
+	for i, more := range []string{"", "more", "more and a long one" + strings.Repeat(",", 100)} {
+		first := fmt.Sprint("header", i)
+		h.write("log", line(first), line("a"))
+		h.pass(2 * time.Second) // what is so small waits for a second
+		want := []string{"a"}
+		if more != "" {
+			h.write("log", line(more)) // nobody has looked yet
+			want = append(want, strings.TrimRight(more, ","))
+		}
+		b, err := os.ReadFile(h.path("log"))
+		h.do(err)
+		h.do(os.WriteFile(h.path(fmt.Sprint("log.", 3-i)), b, 0o644))
+		h.do(os.Truncate(h.path("log"), 0))
+		h.pass(3 * time.Second)
+		h.want(want...)
+	}
+	// The same text again is not a copy: a start may fail twice for one reason.
+	h.write("log", line("header"), line("z"))
+	h.pass(2 * time.Second)
+	h.do(os.Truncate(h.path("log"), 0))
+	h.step(time.Second)
+	h.write("log", line("header"), line("z"))
+	h.pass(2 * time.Second)
+	h.do(os.Remove(h.path("log")))
+	h.step(time.Second)
+	h.write("log", line("header"), line("z"))
+	h.pass(2 * time.Second)
+	h.want("z", "z", "z")
+}
+
 // The copy of a log that was cut has older lines than the log.
 func TestInOrderCopyFirst(t *testing.T) {
 	for _, found := range []string{"at once", "later"} {
