@@ -73,9 +73,10 @@ type File struct {
 	// it before the first Write.
 	KeepAll bool
 
-	mu   sync.Mutex // guards everything below
-	f    *os.File
-	size int64
+	mu    sync.Mutex // guards everything below
+	f     *os.File
+	size  int64
+	write func(f *os.File, b []byte) (int, error) // a field so that a test can come in between
 }
 
 // ErrFull says that all files are full and KeepAll forbids to delete one.
@@ -95,7 +96,7 @@ func Open(path string, maxSize int64, maxFiles int) (*File, error) {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	return &File{path: path, maxSize: max(maxSize, 1), maxFiles: max(maxFiles, 1)}, nil
+	return &File{path: path, maxSize: max(maxSize, 1), maxFiles: max(maxFiles, 1), write: (*os.File).Write}, nil
 }
 
 // Write appends entries and returns when the operating system has them. On an
@@ -112,37 +113,49 @@ func (q *File) Write(entries []Entry) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for {
+		if err := q.ready(int64(len(buf))); err != nil {
+			return err
+		}
+		n, err := q.write(q.f, buf)
+		q.size += int64(n)
+		if err != nil && n > 0 {
+			// End the torn line, so that the retry starts on a line of its own.
+			if m, err2 := q.f.Write([]byte{'\n'}); err2 == nil {
+				q.size += int64(m)
+			}
+		}
+		if err != nil || !q.movedAway() {
+			return err
+		}
+		// Taken away while it was written: perhaps it was read before that.
+	}
+}
+
+// ready opens the file if need be and makes room for n bytes.
+func (q *File) ready(n int64) error {
 	if q.f != nil && q.movedAway() {
 		_ = q.f.Close()
 		q.f = nil
 	}
-	if q.f != nil && q.size > 0 && q.size+int64(len(buf)) > q.maxSize {
+	if q.f != nil && q.size > 0 && q.size+n > q.maxSize {
 		if err := q.rotate(); err != nil {
 			return err
 		}
 	}
-	if q.f == nil {
-		if err := q.open(); err != nil {
+	if q.f != nil {
+		return nil
+	}
+	if err := q.open(); err != nil {
+		return err
+	}
+	if q.size > 0 && q.size+n > q.maxSize {
+		if err := q.rotate(); err != nil {
 			return err
 		}
-		if q.size > 0 && q.size+int64(len(buf)) > q.maxSize {
-			if err := q.rotate(); err != nil {
-				return err
-			}
-			if err := q.open(); err != nil {
-				return err
-			}
-		}
+		return q.open()
 	}
-	n, err := q.f.Write(buf)
-	q.size += int64(n)
-	if err != nil && n > 0 {
-		// End the torn line, so that the retry starts on a line of its own.
-		if m, err2 := q.f.Write([]byte{'\n'}); err2 == nil {
-			q.size += int64(m)
-		}
-	}
-	return err
+	return nil
 }
 
 // movedAway reports whether someone took the current file away, as one should

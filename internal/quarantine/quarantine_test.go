@@ -147,3 +147,25 @@ func TestKeepAllRefusesRatherThanDelete(t *testing.T) {
 		require.NoError(t, q.Close())
 	}
 }
+
+// Somebody takes the file away, reads it at once and deletes it: what is being
+// written at that moment comes into the next file.
+func TestTakenAwayWhileItIsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.jsonl")
+	q, err := Open(path, 1<<20, 2)
+	require.NoError(t, err)
+	require.NoError(t, q.Write([]Entry{entry(1, "x")}))
+	write := q.write
+	q.write = func(f *os.File, b []byte) (int, error) {
+		q.write = write
+		require.Len(t, readAll(t, path), 1)
+		require.NoError(t, os.Remove(path))
+		return write(f, b)
+	}
+	require.NoError(t, q.Write([]Entry{entry(2, "y")}))
+	require.NoError(t, q.Write([]Entry{entry(3, "z")}))
+	require.NoError(t, q.Close())
+	got := readAll(t, path)
+	require.Len(t, got, 2)
+	require.Equal(t, int64(2), got[0].Offset)
+}
