@@ -71,6 +71,7 @@ const (
 	ReasonBadHeader     Reason = "bad_header"      // header line with an unnamed column, or far too many
 	ReasonEmptyType     Reason = "empty_type"      // first column is empty
 	ReasonIncomplete    Reason = "incomplete"      // input ended in the middle of a record
+	ReasonNulBytes      Reason = "nul_bytes"       // nothing but NUL bytes where a record begins: a hole in the file
 )
 
 // Reject is input that could not become a record.

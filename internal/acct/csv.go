@@ -230,6 +230,9 @@ func (d *Decoder) like(s string) bool {
 	if i := strings.IndexByte(s, '\n'); i >= 0 {
 		s = s[:i]
 	}
+	if s != "" && s[0] == 0 {
+		return true // a hole, with perhaps a record behind it
+	}
 	s = strings.TrimPrefix(s, bom)
 	if d.format == formatJSON {
 		s = strings.TrimLeft(s, " \t")
@@ -318,6 +321,14 @@ func (d *Decoder) decodeCSV(src string, pos int, final bool, h Handler) int {
 		if d.skip != skipNone {
 			n := d.resume(src, pos, final, h)
 			if n == pos && d.skip != skipNone {
+				return pos
+			}
+			pos = n
+			continue
+		}
+		if src[pos] == 0 {
+			n := d.hole(src, pos, final, h)
+			if n == pos {
 				return pos
 			}
 			pos = n

@@ -143,10 +143,19 @@ func (d *Decoder) Decode(src string, final bool, h Handler) (used int) {
 
 func (d *Decoder) decode(src string, final bool, h Handler) int {
 	pos := 0
-	if d.format == formatUnknown {
-		if pos = d.detect(src, final); d.format == formatUnknown {
+	for d.format == formatUnknown {
+		pos = d.detect(src, pos, final)
+		if d.format != formatUnknown {
+			break
+		}
+		n := pos
+		if pos < len(src) && src[pos] == 0 {
+			n = d.hole(src, pos, final, h)
+		}
+		if n == pos {
 			return pos
 		}
+		pos = n
 	}
 	if d.format == formatJSON {
 		return d.decodeJSON(src, pos, final, h)
@@ -168,11 +177,12 @@ func (d *Decoder) release() {
 
 const bom = "\ufeff"
 
-// detect finds out the format from the first byte that is not blank. It
-// returns how much of src is blank lines and byte order mark.
-func (d *Decoder) detect(src string, final bool) int {
-	start := 0
-	if d.off == 0 {
+// detect finds out the format from the first byte behind from that is not
+// blank. It returns where blank lines and byte order mark end, with the format
+// still unknown if src ends there or a line begins with NUL.
+func (d *Decoder) detect(src string, from int, final bool) int {
+	start := from
+	if d.off == 0 && from == 0 {
 		if strings.HasPrefix(src, bom) {
 			start = len(bom)
 		} else if !final && strings.HasPrefix(bom, src) {
@@ -181,26 +191,47 @@ func (d *Decoder) detect(src string, final bool) int {
 	}
 	pos := start
 	for i := start; i < len(src); i++ {
-		switch src[i] {
-		case '\n':
+		switch c := src[i]; {
+		case c == '\n':
 			pos = i + 1
 			continue
-		case ' ', '\t', '\r':
+		case c == ' ' || c == '\t' || c == '\r':
 			continue
-		case '{', '[':
+		case c == 0 && i == pos:
+			d.blank(from, pos)
+			return pos
+		case c == '{' || c == '[':
 			d.format = formatJSON
 		default:
 			d.format = formatCSV
 		}
 		d.saved = nil
-		d.blank(0, pos)
+		d.blank(from, pos)
 		return pos
 	}
 	if final {
 		pos = len(src)
 	}
-	d.blank(0, pos)
+	d.blank(from, pos)
 	return pos
+}
+
+// hole rejects the NUL bytes at pos, where a record could begin: what a writer
+// leaves that goes on at its old position after the file was truncated, or a
+// crash whose last blocks never came to the disk. What stands behind them is
+// read as if they were not there. It returns their end, or pos if it takes
+// more input to know it; of a long hole, the end of a piece.
+func (d *Decoder) hole(src string, pos int, final bool, h Handler) int {
+	window := min(len(src), pos+d.max)
+	end := pos
+	for end < window && src[end] == 0 {
+		end++
+	}
+	if end == len(src) && end < pos+d.max && !final {
+		return pos // they may be filled in yet
+	}
+	h.Reject(Reject{Start: pos, End: end, Reason: ReasonNulBytes, Detail: "NUL bytes where a record should begin"})
+	return end
 }
 
 func (d *Decoder) blank(start, end int) {

@@ -68,6 +68,14 @@ func (d *Decoder) decodeJSON(src string, pos int, final bool, h Handler) int {
 			pos = c
 			continue
 		}
+		if src[pos] == 0 {
+			n := d.hole(src, pos, final, h)
+			if n == pos {
+				return pos
+			}
+			pos = n
+			continue
+		}
 		window := min(len(src), pos+d.max)
 		s := src[:window]
 		ends := final && window == len(src)

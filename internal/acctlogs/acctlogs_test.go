@@ -3,6 +3,7 @@ package acctlogs
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,24 @@ func TestEntriesCanBeDecodedAgain(t *testing.T) {
 	some := in.Refused(acct.NewDecoder(acct.Options{}), errors.New("x"), func(r *acct.Record) bool { return r.Type == acct.TypeDelivery })
 	require.Len(t, some, 1)
 	require.Equal(t, rowB, some[0].Raw)
+}
+
+// A hole in a file costs the quarantine one line however long it is.
+func TestHolesTakeNoRoom(t *testing.T) {
+	in := Input{Name: "/log/acct.csv", Src: header + rowD + strings.Repeat("\x00", 4096) + rowB, Final: true, Observed: time.Unix(1770000000, 0)}
+	f := &feed{dec: acct.NewDecoder(acct.Options{})}
+	f.b.Begin(&Options{}, len(in.Src), in.Observed)
+	f.dec.Decode(in.Src, true, f)
+	require.Len(t, f.uids, 2)
+
+	rejected := in.Rejected(f.rejects)
+	require.Len(t, rejected, 1)
+	require.Equal(t, "nul_bytes", rejected[0].Reason)
+	require.Equal(t, 4096, rejected[0].Length)
+	require.Equal(t, int64(len(header+rowD)), rejected[0].Offset)
+	b, err := rejected[0].Bytes()
+	require.NoError(t, err)
+	require.Empty(t, b)
 }
 
 func TestQuarantineConfig(t *testing.T) {

@@ -154,6 +154,11 @@ func (in *Input) Rejected(rejects []Reject) []quarantine.Entry {
 	entries := make([]quarantine.Entry, len(rejects))
 	for i, rej := range rejects {
 		entries[i] = in.entry(rej.Start, rej.End, string(rej.Reason), rej.Detail, rej.Context)
+		if rej.Reason == acct.ReasonNulBytes {
+			// A hole may be as long as the file was before it was truncated, and
+			// would push out what somebody wants to look at.
+			entries[i].Raw = ""
+		}
 	}
 	return entries
 }

@@ -85,7 +85,11 @@ func (d *fileDecoder) Decode(c tail.Chunk) (int, tail.Batch) {
 	b.in.Src = src[:used]
 	d.state = d.dec.State()
 	d.tally.Emitted += int64(b.out.Logs.LogRecordCount())
-	d.tally.Rejected += int64(len(b.rejects))
+	for _, rej := range b.rejects {
+		if rej.Reason != acct.ReasonNulBytes { // PMTA counted no record there
+			d.tally.Rejected++
+		}
+	}
 	d.tally.Duplicates += int64(b.dropped)
 	d.r.reports.progress(d.file, d.tally.Counts)
 	if d.r.coverage != nil {
