@@ -254,12 +254,14 @@ func (p *parser) stream(ctx context.Context, r io.Reader, dec decode, base int64
 		// Records share memory with the chunk, so each one is new.
 		buf := make([]byte, len(rest)+max(chunk, len(rest)))
 		n := copy(buf, rest)
-		m, err := io.ReadFull(r, buf[n:])
-		buf = buf[:n+m]
-		final := err == io.EOF || err == io.ErrUnexpectedEOF
-		if err != nil && !final {
-			return err
+		var err error
+		for n < len(buf) && err == nil {
+			var m int
+			m, err = r.Read(buf[n:])
+			n += m
 		}
+		buf = buf[:n]
+		final := err == io.EOF
 		p.src = unsafe.String(unsafe.SliceData(buf), len(buf))
 		used := dec(p.src, final)
 		if p.werr != nil {
@@ -270,6 +272,9 @@ func (p *parser) stream(ctx context.Context, r io.Reader, dec decode, base int64
 				p.eachFile(p.dec)
 			}
 			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cut off or damaged, only the records before that were read: %w", err)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +67,30 @@ func TestParseSystemLog(t *testing.T) {
 	require.Equal(t, rows, again)
 	again, _ = parse(t, systemLog, "-")
 	require.Equal(t, rows, again)
+}
+
+// An archive that was cut off gives what it holds, and is not taken for whole.
+func TestParseCutArchive(t *testing.T) {
+	const header = "type,timeLogged,jobId\n"
+	var gz bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	_, err := io.WriteString(w, header)
+	require.NoError(t, err)
+	for i := range 50_000 {
+		_, err := fmt.Fprintf(w, "d,2026-02-08 21:54:05+0100,job-%d\n", i*i)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	file := filepath.Join(t.TempDir(), "acct.csv.gz")
+	require.NoError(t, os.WriteFile(file, gz.Bytes()[:gz.Len()/2], 0o600))
+
+	var out, errOut bytes.Buffer
+	code := run(t.Context(), []string{"parse", file}, stdio{strings.NewReader(""), &out, &errOut})
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, errOut.String(), file+": cut off or damaged")
+	require.NotContains(t, errOut.String(), "incomplete")
+	require.Contains(t, errOut.String(), "\n0 rejected")
+	require.Greater(t, strings.Count(out.String(), "\n"), 10_000)
 }
 
 func TestParseSaysWhenItIsTold(t *testing.T) {
