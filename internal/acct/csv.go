@@ -245,6 +245,9 @@ func (d *Decoder) like(s string) bool {
 	if strings.EqualFold(first, "type") {
 		return true
 	}
+	if d.plan != nil && d.plan.typeCol > 0 {
+		return d.likeOrder(s)
+	}
 	if d.plan != nil && !d.plan.secondIsTime {
 		return ParseType(first) != TypeUnknown
 	}
@@ -257,6 +260,27 @@ func (d *Decoder) like(s string) bool {
 		}
 	}
 	return timeLike(strings.TrimPrefix(rest, `"`))
+}
+
+// likeOrder is like for columns of which type is not the first. A line of
+// which neither type nor time is in sight passes.
+func (d *Decoder) likeOrder(s string) bool {
+	if s != "" && strings.HasPrefix(d.header, s) {
+		return true
+	}
+	for i := 0; ; i++ {
+		cell, rest, ok := likeCell(s)
+		if !ok {
+			return i > 0
+		}
+		switch i {
+		case d.plan.typeCol:
+			return ParseType(cell) != TypeUnknown
+		case d.plan.timeCol:
+			return timeLike(cell)
+		}
+		s = rest
+	}
 }
 
 func likeCell(s string) (cell, rest string, ok bool) {
@@ -406,9 +430,16 @@ func (d *Decoder) line(src string, pos, start int, sp splitter, text, last bool,
 	}
 	first := d.field(base, 0)
 	typ := ParseType(first)
-	if typ == TypeUnknown && len(first) < 16 && strings.EqualFold(strings.TrimSpace(first), "type") {
-		d.headerLine(src, base, pos, start, sp, text, h)
-		return sp.end
+	if typ == TypeUnknown || d.plan != nil && d.plan.typeCol > 0 {
+		if d.isHeader(base, n) {
+			d.headerLine(src, base, pos, start, sp, text, h)
+			return sp.end
+		}
+		// Only somebody else's program puts another column first.
+		if d.plan != nil && d.plan.typeCol > 0 && d.plan.typeCol < n {
+			first = d.field(base, d.plan.typeCol)
+			typ = ParseType(first)
+		}
 	}
 	reject := func(reason Reason, detail string) int {
 		end := sp.end
@@ -448,6 +479,29 @@ func (d *Decoder) line(src string, pos, start int, sp splitter, text, last bool,
 	return sp.end
 }
 
+// isHeader tells whether the n fields in work are the names of columns: the
+// first is "type" or, in another order, "type" and "timeLogged" are among them.
+func (d *Decoder) isHeader(s string, n int) bool {
+	const typ, logged = "type", "timeLogged"
+	found := 0
+	for i := range n {
+		f := d.field(s, i)
+		if len(f) < len(typ) || len(f) > 16 {
+			continue
+		}
+		switch f = strings.TrimSpace(f); {
+		case strings.EqualFold(f, typ):
+			if i == 0 {
+				return true
+			}
+			found |= 1
+		case strings.EqualFold(f, logged):
+			found |= 2
+		}
+	}
+	return found == 3
+}
+
 func (d *Decoder) headerLine(src, base string, pos, start int, sp splitter, text bool, h Handler) {
 	raw := src[start:sp.content]
 	clean := raw
@@ -458,7 +512,11 @@ func (d *Decoder) headerLine(src, base string, pos, start int, sp splitter, text
 		if !d.setHeader(clean) {
 			// Rows that follow must not be read with the columns before.
 			d.header, d.plan, d.spoilt, d.saved = "", nil, true, nil
-			h.Reject(Reject{Start: pos, End: sp.end, Reason: ReasonBadHeader, Detail: fmt.Sprintf("header line with an unnamed column or more than %d columns", maxColumns)})
+			detail := fmt.Sprintf("header line with an unnamed column or more than %d columns", maxColumns)
+			if strings.ContainsAny(clean, "\r\n") {
+				detail = "header line with a line end in it: lines have to end with LF or CR LF"
+			}
+			h.Reject(Reject{Start: pos, End: sp.end, Reason: ReasonBadHeader, Detail: detail})
 			return
 		}
 		if !d.seeded {

@@ -371,8 +371,8 @@ func (d *Decoder) setHeader(line string) bool {
 	names := make([]string, sp.fields)
 	for i := range names {
 		names[i] = strings.TrimSpace(d.field(line, i))
-		if names[i] == "" {
-			return false
+		if names[i] == "" || strings.ContainsAny(names[i], "\r\n") {
+			return false // several lines, perhaps all of a file whose lines end with CR alone
 		}
 	}
 	d.header, d.spoilt = line, false

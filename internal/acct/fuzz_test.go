@@ -127,6 +127,7 @@ func checkAny(t *testing.T, data string, seed uint64) {
 func TestMixes(t *testing.T) {
 	csvParts := []string{
 		"type,timeLogged,jobId,envId\n", "type,jobId,timeLogged\r\n", "type,,x\n", "TYPE,timeLogged\n",
+		"jobId,timeLogged,type,envId\n", "jobId,envId,TYPE,timelogged\r\n", "j,2026-02-08 21:54:05+0100,d,e\n", "d,\"a,b\",b,1770587645\n",
 		"d,2026-02-08 21:54:05+0100,j,e\n", `d,2026-02-08 21:54:05+0100,j,"a,b"`, "b,1770587645,", "d,2026-02-08 21:54:05+0100,",
 		"zz,2026-02-08 21:54:05+0100,j,e\n", `"d","2026-02-08 21:54:05+0100","x","y"`,
 		`"`, `"`, `""`, `",`, `,"`, ",", "\n", "\n", "\r\n", "\r", " ", "x", "text", bom, "\x00", "\xff", "é",
