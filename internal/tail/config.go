@@ -16,8 +16,9 @@ type Config struct {
 	// StartAtEnd skips what files hold that exist when the Tailer runs for the
 	// first time with this Store. The first line and record of such a file are
 	// still given to its Decoder, whose batch is thrown away, so that header and
-	// identity are known; Chunk.Offset then jumps to the last line start. Files that appear later
-	// are read from their beginning.
+	// identity are known; Chunk.Offset then jumps to the last line start. An
+	// archive is not read at all. Files that appear later are read from their
+	// beginning.
 	StartAtEnd bool
 	// InOrder reads the files of a stream one after the other, the oldest first,
 	// for decoders that carry something from one file to the next. Without it a

@@ -530,6 +530,26 @@ func TestStartAtEnd(t *testing.T) {
 	h.want("e0", "e1", "e2")
 }
 
+func TestStartAtEndSkipsArchives(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.StartAtEnd = true })
+	content := header + recs("b", 0, 50)
+	h.do(os.WriteFile(h.path("acct-2026-01-29-0000.csv.gz"), gz(t, header+recs("a", 0, 50)), 0o644))
+	h.do(os.WriteFile(h.path("acct-2026-01-30-0000.csv"), []byte(content), 0o644))
+	h.do(os.WriteFile(h.path("acct-2026-01-30-0000.csv.gz"), gz(t, content), 0o644)) // gzip is about to remove the other
+	h.pass(10 * time.Second)
+	h.want()
+	h.do(os.Remove(h.path("acct-2026-01-30-0000.csv")))
+	h.pass(20 * time.Second)
+	h.restart()
+	h.rename("acct-2026-01-29-0000.csv.gz", "acct-2026-01-29-0000.old.csv.gz")
+	h.pass(40 * time.Second)
+	h.want()
+	h.wantEvent("lost", 0)
+	h.do(os.WriteFile(h.path("acct-2026-01-28-0000.csv.gz"), gz(t, header+recs("c", 0, 3)), 0o644))
+	h.pass(5 * time.Second)
+	h.want("c0", "c1", "c2")
+}
+
 func TestNoPermission(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Log("root may read everything: the error is injected")

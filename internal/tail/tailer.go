@@ -677,6 +677,14 @@ func (t *Tailer) turn(f *file, now time.Time) {
 		return
 	}
 	if f.gz {
+		if f.atEnd {
+			// Whole as it is: nothing in it is new. Its position stays 0.
+			t.closeFile(f)
+			f.behind, f.rejected = time.Time{}, nil
+			t.setState(f, stateDone)
+			t.touch(f)
+			return
+		}
 		t.turnGz(f, now)
 		return
 	}
