@@ -143,7 +143,7 @@ func (d *lineDecoder) Decode(c Chunk) (int, Batch) {
 	if c.Offset != d.pos && !d.jump {
 		d.h.errorf("%s: chunk at %d, want %d", d.file.Path, c.Offset, d.pos)
 	}
-	if len(c.Data) == 0 {
+	if len(c.Data) == 0 && !(d.jump && c.Offset > d.pos) {
 		d.h.errorf("%s: empty chunk at %d", d.file.Path, c.Offset)
 	}
 	if c.Offset != d.pos {

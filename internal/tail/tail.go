@@ -25,7 +25,7 @@ type Decoder interface {
 type Chunk struct {
 	File   *File
 	Offset int64  // of Data[0]; in the decompressed content for a .gz
-	Data   []byte // never empty; may be kept, must not be changed
+	Data   []byte // may be kept, must not be changed; empty only at the jump of StartAtEnd
 	Final  bool   // the file is complete: rotated away or compressed
 }
 

@@ -934,6 +934,9 @@ func (t *Tailer) prime(f *file, now time.Time) bool {
 		known = int(p.n)
 	}
 	f.dec.Decode(Chunk{File: &f.info, Offset: 0, Data: buf[:known:known]})
+	if int64(known) < end {
+		f.dec.Decode(Chunk{File: &f.info, Offset: end}) // so that its State knows of the jump
+	}
 	before := make([]byte, tailLenAt(end))
 	if _, err := f.fh.ReadAt(before, end-int64(len(before))); err != nil {
 		t.ioError(f, err, now)

@@ -2,6 +2,7 @@ package powermta
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/quarantine"
+	"github.com/otelcol-pmta/otelcol-pmta/internal/reconcile"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/simulate"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/tail"
 	"github.com/otelcol-pmta/otelcol-pmta/receiver/powermta/internal/metadata"
@@ -320,6 +322,27 @@ func TestStartAtEndKeepsIdentities(t *testing.T) {
 	for event, uid := range end {
 		require.Equal(t, whole[event], uid, event)
 	}
+}
+
+// A file that was begun at its end is not compared with PMTA's count, though
+// nothing came behind it or the agent was started again in between.
+func TestStartAtEndIsRemembered(t *testing.T) {
+	r := newRig(t)
+	r.cfg.StartAt = startAtEnd
+	r.write("acct.csv", header+rowD+rowB+rowRB)
+	stop := r.start(newPipeline(nil))
+	await(t, "the position", func() bool {
+		r.store.mu.Lock()
+		defer r.store.mu.Unlock()
+		return r.store.data["tail.s0"] != nil
+	})
+	stop()
+	var shard struct{ Files []struct{ State []byte } }
+	require.NoError(t, json.Unmarshal(r.store.data["tail.s0"], &shard))
+	require.Len(t, shard.Files, 1)
+	got, _, err := unwrapTally(shard.Files[0].State)
+	require.NoError(t, err)
+	require.Equal(t, reconcile.Counts{Partial: true}, got.Counts)
 }
 
 func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
