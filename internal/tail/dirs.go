@@ -56,6 +56,8 @@ type entry struct {
 	sub   bool // wanted as a directory
 	key   fileKey
 	bound bool // key is valid
+	// failed: the last look found nothing, which was reported.
+	failed bool
 }
 
 // splitPattern gives the directory to begin in and the rest by path element.
@@ -240,12 +242,17 @@ func (t *Tailer) checkDir(d *dir, now time.Time, deep bool) {
 func (t *Tailer) lookAt(d *dir, e *entry, path, name string, now time.Time) {
 	st, err := statPath(path)
 	if err != nil {
-		if !isNotExist(err) {
+		again := e.failed
+		e.failed = true
+		if !again && !isNotExist(err) {
 			t.pathFailed(path, err)
 		}
-		e.kind, d.dirty = kindOther, true // a race: look again
-		return
+		if !again || e.kind != kindLink {
+			e.kind, d.dirty = kindOther, true // a race: look again
+		}
+		return // a link that leads nowhere is looked at with every listing
 	}
+	e.failed = false
 	if st.dir {
 		if e.sub {
 			for _, r := range subRests(d, name, e.kind == kindLink) {

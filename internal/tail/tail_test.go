@@ -617,6 +617,27 @@ func TestSymlinks(t *testing.T) {
 	h.want("d")
 }
 
+// A link that leads nowhere is reported once, and does not have its directory
+// listed all the time.
+func TestLinksThatLeadNowhere(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.Include = []string{filepath.Join(filepath.Dir(c.Include[0]), "in", "*.csv")} })
+	h.do(os.MkdirAll(h.path("in"), 0o755))
+	h.do(os.Symlink(h.path("in/loop.csv"), h.path("in/loop.csv")))
+	h.do(os.Symlink(h.path("later"), h.path("in/later.csv")))
+	for i := range 5 {
+		h.write(fmt.Sprintf("in/acct-2026-01-31-%04d.csv", i), header, recs("a", i, i+1))
+		h.pass(time.Second)
+	}
+	h.want(names("a", 0, 5)...)
+	h.wantEvent("problem in/loop.csv", 1)
+	if h.tl.dirs[h.path("in")].dirty {
+		t.Error("to be listed again though nothing changed")
+	}
+	h.write("later", header, rec("b"))
+	h.pass(h.tl.cfg.RelistInterval + time.Second)
+	h.want("b")
+}
+
 func TestExcludeAndDeepPatterns(t *testing.T) {
 	h := newHarness(t, func(c *Config) {
 		d := filepath.Dir(c.Include[0])
