@@ -84,6 +84,7 @@ func (t *Tailer) newFile(path string, st stat, now time.Time) *file {
 }
 
 func fileOf(path string) File {
+	path = strings.ToValidUTF8(path, "\ufffd") // attributes and metric labels are text
 	name := strings.TrimSuffix(filepath.Base(path), ".gz")
 	stream, _ := parseName(name)
 	return File{Path: path, Name: name, Stream: stream}

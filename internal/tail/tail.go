@@ -39,7 +39,7 @@ type Batch interface {
 
 // File describes a followed file to a Decoder.
 type File struct {
-	Path   string // as found first; a rename does not change it
+	Path   string // as found first, valid UTF-8; a rename does not change it
 	Name   string // base name, without .gz
 	Stream string // Name without rotation marks: acct-2026-01-31-0002.csv is "acct.csv", log.3 is "log"
 }

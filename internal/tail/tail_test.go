@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -615,6 +616,25 @@ func TestSymlinks(t *testing.T) {
 	h.do(os.Symlink(h.path("real/acct2"), h.path("in/two.csv")))
 	h.pass(3 * time.Second)
 	h.want("d")
+}
+
+// A name that is no text is shown as text, and opened as it is.
+func TestNameThatIsNoText(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems do not take such names")
+	}
+	h := newHarness(t)
+	h.write("a\xffcct-2026-01-31-0000.csv", header, rec("a"))
+	h.step(0)
+	h.restart()
+	h.write("a\xffcct-2026-01-31-0000.csv", rec("b"))
+	h.pass(5 * time.Second)
+	h.want("a", "b")
+	h.wantEvent("opened a\ufffdcct-2026-01-31-0000.csv", 2)
+	h.wantEvent("lost", 0)
+	if _, ok := h.tl.Stats().Streams["a\ufffdcct.csv"]; !ok {
+		t.Errorf("%v", h.tl.Stats().Streams)
+	}
 }
 
 // A link that leads nowhere is reported once, and does not have its directory
