@@ -453,7 +453,7 @@ func (d *Decoder) line(src string, pos, start int, sp splitter, text, last bool,
 		return end
 	}
 	p := d.plan
-	if p == nil {
+	if p == nil || d.assumed && n != len(p.cols) {
 		if p = d.layout(base, n, typ); p == nil {
 			return reject(ReasonNoHeader, fmt.Sprintf("no usable header line before this row of %d fields", n))
 		}
@@ -508,7 +508,7 @@ func (d *Decoder) headerLine(src, base string, pos, start int, sp splitter, text
 	if !text {
 		clean = base
 	}
-	if clean != d.header || d.plan == nil {
+	if clean != d.header || d.plan == nil || d.assumed {
 		if !d.setHeader(clean) {
 			// Rows that follow must not be read with the columns before.
 			d.header, d.plan, d.spoilt, d.saved = "", nil, true, nil

@@ -54,6 +54,7 @@ type Decoder struct {
 	seed    xxh3.Uint128 // hash of header line and first record
 	header  string       // header line in force, "" without
 	spoilt  bool         // the last header line could not be used
+	assumed bool         // header is from before the file was truncated
 	saved   []byte       // what State returned, nil after a change
 	off     int64        // position in the file of what Decode gets next
 	uids    uid.Mixer
@@ -202,6 +203,7 @@ func (d *Decoder) detect(src string, from int, final bool) int {
 			return pos
 		case c == '{' || c == '[':
 			d.format = formatJSON
+			d.header, d.plan, d.assumed = "", nil, false
 		default:
 			d.format = formatCSV
 		}
@@ -307,7 +309,7 @@ var ErrState = errors.New("saved decoder state is damaged or from another versio
 // changes rarely; the caller must not change the result.
 //
 // Layout: version, format, skip mode and flags (1: the seed is final, 2: the
-// last header line could not be used), 1 byte each; 16 bytes of seed; the
+// last header line could not be used, 4: the header line is that of Assume), 1 byte each; 16 bytes of seed; the
 // header line.
 func (d *Decoder) State() []byte {
 	if d.saved == nil {
@@ -318,6 +320,9 @@ func (d *Decoder) State() []byte {
 		}
 		if d.spoilt {
 			b[3] |= 2
+		}
+		if d.assumed {
+			b[3] |= 4
 		}
 		uid.Put(b[4:], d.seed)
 		d.saved = append(b, d.header...)
@@ -336,7 +341,7 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 		d.off = offset
 		return nil
 	}
-	if len(state) < 20 || state[0] != stateVersion || state[1] > byte(formatJSON) || state[2] > byte(skipLine) || state[3] > 3 {
+	if len(state) < 20 || state[0] != stateVersion || state[1] > byte(formatJSON) || state[2] > byte(skipLine) || state[3] > 7 {
 		return ErrState
 	}
 	header := string(state[20:])
@@ -346,10 +351,20 @@ func (d *Decoder) Restore(state []byte, offset int64) error {
 		}
 	}
 	d.format, d.skip, d.seeded, d.seed = format(state[1]), skipMode(state[2]), state[3]&1 != 0, uid.Get(state[4:])
-	d.spoilt = state[3]&2 != 0
+	d.spoilt, d.assumed = state[3]&2 != 0, state[3]&4 != 0
 	d.saved, d.off = nil, offset
 	d.uids.From(d.seed, d.salt)
 	return nil
+}
+
+// Assume says what State another Decoder had when the file was truncated under
+// its writer, which then goes on without a header line: until the file has one,
+// rows with as many fields as that header are read with its columns. Call it
+// before Decode, for the beginning of a file only.
+func (d *Decoder) Assume(before []byte) {
+	if len(before) > 20 && before[0] == stateVersion && d.setHeader(string(before[20:])) {
+		d.assumed = true
+	}
 }
 
 // setHeader puts a header line in force, given as clean text. It is false if
@@ -375,7 +390,7 @@ func (d *Decoder) setHeader(line string) bool {
 			return false // several lines, perhaps all of a file whose lines end with CR alone
 		}
 	}
-	d.header, d.spoilt = line, false
+	d.header, d.spoilt, d.assumed = line, false, false
 	d.plan = compile(names)
 	d.saved = nil
 	return true

@@ -268,3 +268,56 @@ func TestParseUID(t *testing.T) {
 		}
 	}
 }
+
+// A writer whose file was truncated goes on without a header line.
+func TestAssume(t *testing.T) {
+	d := NewDecoder(testOptions)
+	d.Decode("type,timeLogged,header_X-Job\nd,2026-02-08 21:54:05+0100,a\n", false, &counter{})
+	before := d.State()
+
+	const rows = "b,2026-02-08 21:54:05+0100,b\nd,2026-02-08 21:54:05+0100\nd,2026-02-08 21:54:05+0100,c\n"
+	const later = "type,timeLogged,header_X-Job\nd,2026-02-08 21:54:05+0100,d\n"
+	decode := func(d *Decoder, text string, base int) []event {
+		c := &collector{t: t, base: base}
+		if used := d.Decode(text, true, c); used != len(text) {
+			t.Fatal(used)
+		}
+		return c.events
+	}
+	d = NewDecoder(testOptions)
+	d.Assume(before)
+	events := decode(d, rows, 0)
+	if len(events) != 3 || events[0].attrs["pmta.header.x_job"] != `"b"` || events[1].reason != ReasonNoHeader || events[2].attrs["pmta.header.x_job"] != `"c"` {
+		t.Fatalf("%+v", events)
+	}
+	state := d.State()
+	again := NewDecoder(testOptions)
+	if err := again.Restore(state, int64(len(rows))); err != nil {
+		t.Fatal(err)
+	}
+	sameEvents(t, "restored", decode(d, rows+later, len(rows)), decode(again, rows+later, len(rows)))
+
+	// With a header of its own the file is like any other, and so are its UIDs.
+	plain := NewDecoder(testOptions)
+	d = NewDecoder(testOptions)
+	d.Assume(before)
+	sameEvents(t, "with a header", decode(plain, later+rows, 0), decode(d, later+rows, 0))
+
+	// The default columns are known by their number, JSON has its own.
+	d = NewDecoder(testOptions)
+	d.Decode("type,timeLogged"+strings.Repeat(",x", 40)+"\n", false, &counter{})
+	wide := d.State()
+	for _, input := range []string{goldenInputs(t)["testdata/no_header"], goldenInputs(t)["testdata/json_lines"]} {
+		if input == "" {
+			t.Fatal("no input")
+		}
+		d = NewDecoder(testOptions)
+		d.Assume(wide)
+		sameEvents(t, "of its own", decode(NewDecoder(testOptions), input, 0), decode(d, input, 0))
+	}
+	d = NewDecoder(testOptions)
+	d.Assume([]byte("damaged"))
+	if got := decode(d, rows, 0); len(got) != 3 || got[0].reason != ReasonNoHeader {
+		t.Fatalf("%+v", got)
+	}
+}

@@ -415,6 +415,12 @@ func (t *Tailer) restart(f *file, now time.Time) {
 		}
 	}
 	f.lost = 0
+	var before []byte
+	if !adopted && !f.gz {
+		if before = f.stateAtPos(); before == nil {
+			before = f.info.Before // truncated again before anything came
+		}
+	}
 	if !adopted && f.maxSize > f.pos && !f.gz {
 		f.lost, f.lostWhy = f.maxSize-f.pos, lostTruncated
 	}
@@ -422,6 +428,7 @@ func (t *Tailer) restart(f *file, now time.Time) {
 	f.cut = !adopted
 
 	n := t.newFile(path, st, now)
+	n.info.Before = before
 	n.aliases, n.changedAt, n.atEnd = aliases, now, false
 	n.fh = fh
 	if fh != nil {

@@ -41,6 +41,7 @@ type Batch interface {
 type File struct {
 	Path   string // as found first, valid UTF-8; a rename does not change it
 	Name   string // base name, without .gz
+	Before []byte // State behind what the file held before it was truncated, nil without: the writer may go on without a header
 	Stream string // Name without rotation marks: acct-2026-01-31-0002.csv is "acct.csv", log.3 is "log"
 }
 

@@ -30,6 +30,7 @@ type fileDecoder struct {
 	// the records themselves tell.
 	belongs string
 	tally   tally
+	assume  []byte   // state of the decoder of what was truncated in this file
 	columns []string // that the coverage knows
 	state   []byte   // of dec, behind the bytes used so far
 }
@@ -42,6 +43,7 @@ func (r *logsReceiver) newFileDecoder(f *tail.File, state []byte) (tail.Decoder,
 	if d.tally, d.state, err = unwrapTally(state); err != nil {
 		return nil, err
 	}
+	_, d.assume, _ = unwrapTally(f.Before) // of another version: nothing is assumed
 	return d, nil
 }
 
@@ -58,6 +60,9 @@ func (d *fileDecoder) decoderAt(state []byte, offset int64) (*acct.Decoder, erro
 	if err != nil {
 		dec = acct.NewDecoder(d.r.opts)
 		_ = dec.Restore(nil, offset) // cannot fail: an offset is never negative
+	}
+	if len(state) == 0 && offset == 0 {
+		dec.Assume(d.assume)
 	}
 	return dec, err
 }

@@ -345,6 +345,25 @@ func TestStartAtEndIsRemembered(t *testing.T) {
 	require.Equal(t, reconcile.Counts{Partial: true}, got.Counts)
 }
 
+// copytruncate leaves a writer that does not know of it, so the file goes on
+// without a header; a restart does not forget the columns.
+func TestTruncatedUnderItsWriter(t *testing.T) {
+	r := newRig(t)
+	r.write("acct.csv", header+rowD)
+	p := newPipeline(nil)
+	stop := r.start(p)
+	await(t, "the first record", func() bool { return len(p.records()) == 1 })
+	require.NoError(t, os.Truncate(filepath.Join(r.dir, "acct.csv"), 0))
+	r.write("acct.csv", rowB)
+	await(t, "the record behind", func() bool { return p.events()["pmta.bounce"] == 1 })
+	stop()
+	r.write("acct.csv", rowRB)
+	stop = r.start(p)
+	await(t, "the last record", func() bool { return p.events()["pmta.remote_bounce"] == 1 })
+	stop()
+	require.Empty(t, r.quarantined())
+}
+
 func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
 	r := newRig(t)
 	r.write("acct.csv", header+rowD+rowB)
