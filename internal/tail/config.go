@@ -78,6 +78,8 @@ type Observer struct {
 	// is what the Decoder's State was there. Called when Run begins, the oldest
 	// files first.
 	Known func(f *File, offset int64, state []byte)
+	// Looked: the first listing is done and showed so many files.
+	Looked func(files int)
 	// Opened: reading begins, at offset.
 	Opened func(f *File, offset int64)
 	// Finished: everything was read and accepted, size bytes in all. state is

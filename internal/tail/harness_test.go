@@ -233,6 +233,7 @@ func newHarness(t testing.TB, change ...func(*Config)) *harness {
 		Store:      h.store,
 		NewDecoder: h.newDecoder,
 		Observer: Observer{
+			Looked: func(n int) { h.event("looked %d", n) },
 			Opened: func(f *File, off int64) { h.event("opened %s %d", f.Path, off) },
 			Finished: func(f *File, n int64, st []byte) {
 				// The last state is that behind the last byte accepted.

@@ -631,6 +631,7 @@ func TestNameThatIsNoText(t *testing.T) {
 	h.pass(5 * time.Second)
 	h.want("a", "b")
 	h.wantEvent("opened a\ufffdcct-2026-01-31-0000.csv", 2)
+	h.wantEvent("looked 1", 2)
 	h.wantEvent("lost", 0)
 	if _, ok := h.tl.Stats().Streams["a\ufffdcct.csv"]; !ok {
 		t.Errorf("%v", h.tl.Stats().Streams)

@@ -186,6 +186,9 @@ func (t *Tailer) poll() time.Time {
 		if t.firstPass {
 			t.firstPass = false
 			t.unconfirmed(now)
+			if t.cfg.Observer.Looked != nil {
+				t.cfg.Observer.Looked(len(t.byKey) - len(t.missing))
+			}
 		}
 		t.checkIdle(now)
 		t.settle(now)

@@ -166,6 +166,11 @@ func (r *logsReceiver) addTailer(prefix string, include, exclude []string, cfg t
 	cfg.ChunkSize, cfg.MaxRecordSize = int(r.cfg.ReadSize), int(r.cfg.MaxRecordSize)
 	cfg.MaxOpenFiles, cfg.MaxInFlight = r.cfg.MaxOpenFiles, r.cfg.MaxInFlight
 	cfg.Observer = r.observer(cfg.Observer)
+	cfg.Observer.Looked = func(files int) {
+		if files == 0 {
+			r.log.Warn("no file matches yet; if there should be one, look at the patterns", zap.Strings("include", include), zap.Strings("exclude", exclude))
+		}
+	}
 	if r.store != nil {
 		cfg.Store = prefixStore{r.store, prefix}
 	}

@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acct"
 	"github.com/otelcol-pmta/otelcol-pmta/internal/acctlogs"
@@ -362,6 +363,25 @@ func TestTruncatedUnderItsWriter(t *testing.T) {
 	await(t, "the last record", func() bool { return p.events()["pmta.remote_bounce"] == 1 })
 	stop()
 	require.Empty(t, r.quarantined())
+}
+
+// A pattern with a slip in it is the commonest reason why nothing arrives.
+func TestPatternsThatMatchNothingAreTold(t *testing.T) {
+	const told = "no file matches yet; if there should be one, look at the patterns"
+	r := newRig(t)
+	core, logged := observer.New(zap.WarnLevel)
+	r.log = zap.New(core)
+	stop := r.start(newPipeline(nil))
+	await(t, "the warning", func() bool { return logged.FilterMessage(told).Len() == 1 })
+	require.Equal(t, []any{r.cfg.Include[0]}, logged.FilterMessage(told).All()[0].ContextMap()["include"])
+	stop()
+
+	r.write("acct.csv", header+rowD)
+	p := newPipeline(nil)
+	stop = r.start(p)
+	<-p.arrived
+	stop()
+	require.Equal(t, 1, logged.FilterMessage(told).Len())
 }
 
 func TestPermanentRefusalGoesToQuarantine(t *testing.T) {
