@@ -508,6 +508,19 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
+// Verdicts are kept by template: what a template does not show must not change
+// them.
+func TestControlCharactersAreSpace(t *testing.T) {
+	c := newClassifier(t, Options{})
+	for _, sep := range []string{" ", "\x00", "\x1f", "\x7f", "\t", "\r\n"} {
+		in := Input{Diag: "smtp;550" + sep + "5.1.1" + sep + "<b" + sep + "gone"}
+		r, x := c.Classify(in), c.Explain(in)
+		if r.Category != x.Category || r.Enhanced != x.Enhanced || x.Enhanced != "5.1.1" {
+			t.Errorf("%q: %s %s, explained as %s %s", in.Diag, r.Category, r.Enhanced, x.Category, x.Enhanced)
+		}
+	}
+}
+
 // TestDoubtIsNotHard gives replies in which the words of a bad address stand
 // beside words that may mean the sender, the host or a limit.
 func TestDoubtIsNotHard(t *testing.T) {

@@ -41,7 +41,6 @@ const (
 	bSlash
 	bDash  // - and _
 	bHigh  // 0x80 and up
-	bCtl   // control bytes other than white space
 	bOther // the rest
 )
 
@@ -57,8 +56,6 @@ var byteClass = func() (t [256]uint16) {
 			t[i] = bHigh
 		case isSpace(b):
 			t[i] = bSep
-		case b < 0x20 || b == 0x7f:
-			t[i] = bCtl
 		default:
 			t[i] = bOther
 		}
@@ -108,13 +105,13 @@ func (m *masker) maskPart(dst []byte, s string, p *parsed) []byte {
 	for i := 0; i < len(s) && len(dst)-base < maxMasked-128; {
 		c := s[i]
 		k := byteClass[c]
-		if k&(bSep|bCtl) != 0 {
+		if k&bSep != 0 {
 			switch {
 			case c == 0x1b && i+1 < len(s) && s[i+1] == '$': // ISO-2022 shift
 				i = skipISO2022(s, i)
 				dst = append(dst, maskText...)
 				continue
-			case k&bCtl != 0 || isSpace(c):
+			case isSpace(c):
 				if n := len(dst); n > base && dst[n-1] != ' ' {
 					dst = append(dst, ' ')
 				}
@@ -129,7 +126,7 @@ func (m *masker) maskPart(dst []byte, s string, p *parsed) []byte {
 		var flags uint16
 		for i < len(s) {
 			k = byteClass[s[i]]
-			if k&(bSep|bCtl) != 0 {
+			if k&bSep != 0 {
 				break
 			}
 			flags |= k

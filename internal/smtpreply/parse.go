@@ -96,7 +96,10 @@ func isAlnum(b byte) bool {
 	return isDigit(b) || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
 }
 
-func isSpace(b byte) bool { return b == ' ' || '\t' <= b && b <= '\r' }
+// isSpace reports what separates words: control characters too, which templates
+// have a space for. What the codes are must not depend on what templates do not
+// show, since verdicts are kept by template.
+func isSpace(b byte) bool { return b <= ' ' || b == 0x7f }
 
 func skipSpace(s string) string {
 	for s != "" && isSpace(s[0]) {
