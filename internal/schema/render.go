@@ -659,7 +659,8 @@ func hostOf(s string) string {
 }
 
 // ipOf returns an IP address without brackets, "" for what has not the shape of
-// one: a host name, an address with a port or a zone.
+// one: a host name, an address with a port or a zone. The unspecified address,
+// which PowerMTA writes where there was no connection, is nobody's.
 func ipOf(s string) string {
 	s = unbracket(s, '[', ']')
 	if len(s) < 2 || len(s) > 45 {
@@ -670,7 +671,7 @@ func ipOf(s string) string {
 		n += inAddress[s[i]]
 	}
 	dots := n / isDot & 0xff
-	if n&0xff000000 == 0 && (n/isColon >= 2 && (dots == 0 || dots == 3) || n&^0xff == 3*isDot && n&0xff == 0) {
+	if n&0xff000000 == 0 && (n/isColon >= 2 && (dots == 0 || dots == 3) || n&^0xff == 3*isDot && n&0xff == 0) && s != "0.0.0.0" && s != "::" {
 		return s
 	}
 	return ""
