@@ -238,7 +238,8 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 }
 
 // hardScore is the least score of a rule on words that may make a verdict
-// hard: an address is not given up on phrases that leave some doubt.
+// hard: an address is not given up on phrases that leave some doubt. With a
+// status that says the same any strong rule will do.
 const hardScore = scoreStrong - 4
 
 // contradicts reports whether second, the best rule of another category, is
@@ -278,7 +279,7 @@ func (e *engine) finish(v *Verdict, c Category, r *rule, p *parsed) {
 	} else {
 		v.Type, v.Retryable = typeFor(c, class), retryableFor(c, class)
 	}
-	if r != nil && v.Type == TypeHard && r.matched != MatchedStatus && r.score < hardScore {
+	if r != nil && v.Type == TypeHard && r.matched != MatchedStatus && r.score < hardScore && !(r.score >= scoreStrong-9 && p.enh.confirms(c)) {
 		v.Type = TypeSoft
 	}
 	if r != nil && r.set.Retryable != nil && c != Delivered {
