@@ -542,6 +542,10 @@ func TestDoubtIsNotHard(t *testing.T) {
 		"554 relay is denied here, no such user",  // as clear a cause
 		"550 5.4.4 there is no way to that place", // routing may be mended
 		"550 5.1.1 suppressed, the address unknown",
+		"550 5.7.1 the gardener could not find user kettle and teapot", // odd words and no status that confirms
+		"550 From: user unknown",
+		"550 5.7.1 unknown user agent",
+		"550 5.1.1 callout to the writer: no such user",
 	} {
 		if r := c.Classify(Input{Diag: reply}); r.Type == TypeHard {
 			t.Errorf("%q: %s is hard, rule %s", reply, r.Category, r.RuleID)
@@ -553,6 +557,10 @@ func TestDoubtIsNotHard(t *testing.T) {
 		"550 5.1.2 unknown domain, no rate for it",
 		"550 no such mailbox here",
 		"550 an error.Unknown user", // a space is missing
+		"550 5.1.1 <bob@mail.example>: User unknown (in reply to RCPT TO command)",
+		"550 Sorry, your message could not be delivered: there is no such user on this server",
+		"550 5.2.1 <bob@mail.example>: inactive email address",
+		"550 5.1.1 the gardener could not find user kettle and teapot", // the status confirms
 	} {
 		if r := c.Classify(Input{Diag: reply}); r.Type != TypeHard {
 			t.Errorf("%q: %s is %s, rule %s", reply, r.Category, r.Type, r.RuleID)

@@ -226,7 +226,7 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	e.finish(v, cat, best, p)
 	if v.Type == TypeHard && !e.sources[best.order].user {
 		confirmed := p.enh.confirms(cat)
-		if anyHit(e.doubt, &sc.hits) || !confirmed && (anyHit(e.mildDoubt, &sc.hits) || contradicts(best, second)) {
+		if anyHit(e.doubt, &sc.hits) || !confirmed && (anyHit(e.mildDoubt, &sc.hits) || contradicts(best, second) || best.matched == MatchedLiteral && !e.plain(norm)) {
 			v.Type = TypeSoft
 		}
 	}
@@ -241,6 +241,38 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 // hard: an address is not given up on phrases that leave some doubt. With a
 // status that says the same any strong rule will do.
 const hardScore = scoreStrong - 4
+
+// plainStem is the least length of a word of which longer ones are forms.
+const plainStem = 5
+
+// plain reports whether norm speaks of a bad address and, but for one word in
+// ten, of nothing else: words that no such reply has are a sign that somebody
+// else's address, a file or a program is unknown.
+func (e *engine) plain(norm []byte) bool {
+	words, odd := 0, 0
+	for len(norm) > 0 {
+		i := 0
+		for i < len(norm) && norm[i] != ' ' {
+			i++
+		}
+		w := norm[:i]
+		norm = norm[min(i+1, len(norm)):]
+		if len(w) < 2 || bytes.ContainsAny(w, "0123456789.") {
+			continue
+		}
+		words++
+		for n := len(w); ; n-- {
+			if _, ok := e.plainWords[string(w[:n])]; ok {
+				break
+			}
+			if n <= plainStem {
+				odd++
+				break
+			}
+		}
+	}
+	return odd*10 <= words
+}
 
 // contradicts reports whether second, the best rule of another category, is
 // as clear as best, a rule on words, and names a cause that has nothing to do

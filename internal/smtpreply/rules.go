@@ -119,9 +119,12 @@ type ruleFile struct {
 	// Doubt and MildDoubt hold literals that keep a verdict on words from
 	// being hard, the latter only without an enhanced status that says the
 	// same. Those of a user's file are added to the built-in ones.
-	Doubt     []string    `yaml:"doubt"`
-	MildDoubt []string    `yaml:"mild_doubt"`
-	Rules     []yaml.Node `yaml:"rules"`
+	Doubt     []string `yaml:"doubt"`
+	MildDoubt []string `yaml:"mild_doubt"`
+	// PlainWords may stand beside the words of a bad address: see
+	// [engine.plain].
+	PlainWords []string    `yaml:"plain_words"`
+	Rules      []yaml.Node `yaml:"rules"`
 }
 
 type providerSource struct {
@@ -278,6 +281,7 @@ type engine struct {
 	listNames  []int32     // literal -> blocklist number, -1 = none
 	doubt      []uint16    // literals that keep a verdict from being hard
 	mildDoubt  []uint16    // the same unless the status says it too
+	plainWords map[string]struct{}
 	providers  []Provider
 	providerID map[string][]uint16 // id or family -> numbers
 	mx         *hostTrie
@@ -353,7 +357,7 @@ func compile(userFile string, user []byte) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	doubt, mild := file.Doubt, file.MildDoubt
+	doubt, mild, plain := file.Doubt, file.MildDoubt, file.PlainWords
 	e := &engine{version: file.Version, providerID: map[string][]uint16{}, mx: newHostTrie(), domains: newHostTrie()}
 	if user != nil {
 		file, own, err := parseRules(userFile, user)
@@ -361,6 +365,7 @@ func compile(userFile string, user []byte) (*engine, error) {
 			return nil, err
 		}
 		doubt, mild = append(doubt, file.Doubt...), append(mild, file.MildDoubt...)
+		plain = append(plain, file.PlainWords...)
 		at := make(map[string]int, len(base))
 		for i := range base {
 			at[base[i].ID] = i
@@ -415,6 +420,7 @@ func compile(userFile string, user []byte) (*engine, error) {
 
 	e.literals = len(lits.text)
 	e.litText = lits.text
+	e.buildPlainWords(plain)
 	if err := e.buildAutomata(lits.text); err != nil {
 		return nil, err
 	}
@@ -429,6 +435,28 @@ func compile(userFile string, user []byte) (*engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// buildPlainWords collects the words of the rules on bad addresses and those
+// that may stand beside them.
+func (e *engine) buildPlainWords(words []string) {
+	e.plainWords = make(map[string]struct{}, 1024)
+	for _, w := range words {
+		e.plainWords[w] = struct{}{}
+	}
+	for i := range e.rules {
+		r := &e.rules[i]
+		if taxonomy[r.category].Type != TypeHard || r.matched != MatchedLiteral || e.sources[i].user {
+			continue
+		}
+		for _, set := range [...][]uint16{r.all, r.any, r.with} {
+			for _, l := range set {
+				for _, w := range strings.Fields(e.litText[l]) {
+					e.plainWords[w] = struct{}{}
+				}
+			}
+		}
+	}
 }
 
 // checkExamples verifies that rule i wins all its examples and none of its
