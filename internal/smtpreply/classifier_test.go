@@ -521,6 +521,23 @@ func TestControlCharactersAreSpace(t *testing.T) {
 	}
 }
 
+// TestStageIsNoReason: the command that Postfix names behind a reply is no part
+// of what the other side said.
+func TestStageIsNoReason(t *testing.T) {
+	c := newClassifier(t, Options{})
+	for reply, want := range map[string]Category{
+		"550 Denied by policy (in reply to end of DATA command)":                     Policy,
+		"554 5.7.1 your host is on our blocklist (in reply to MAIL FROM command)":    ReputationIP,
+		"550 5.1.1 no such user (in reply to RCPT TO command) [mx.mail.example]":     RecipientUnknown,
+		"554 5.7.1 mail is spam (in reply to something that goes on without an end)": SpamContent,
+		"554 5.7.1 mail is spam (in reply to":                                        SpamContent,
+	} {
+		if r := c.Classify(Input{Diag: reply}); r.Category != want {
+			t.Errorf("%q: %s, rule %s, want %s", reply, r.Category, r.RuleID, want)
+		}
+	}
+}
+
 // TestDoubtIsNotHard gives replies in which the words of a bad address stand
 // beside words that may mean the sender, the host or a limit.
 func TestDoubtIsNotHard(t *testing.T) {

@@ -67,6 +67,7 @@ type scratch struct {
 	masked []byte
 	norm   []byte
 	norm2  []byte
+	body   []byte
 	hits   hitSet
 	part   hitSet   // of one of two replies in one
 	cand   []uint64 // rank of a rule -> to be verified
@@ -108,6 +109,24 @@ func (e *engine) template(dst []byte, p *parsed) []byte {
 		dst = dst[:n-1]
 	}
 	return dst
+}
+
+// stage begins what Postfix adds to a reply: "(in reply to RCPT TO command)".
+var stage = []byte("(in reply to ")
+
+// withoutStage returns body without the words on the command that was
+// answered: they say nothing of the reason and hold the words of other ones.
+func (sc *scratch) withoutStage(body []byte) []byte {
+	i := bytes.Index(body, stage)
+	if i < 0 {
+		return body
+	}
+	n := bytes.IndexByte(body[i:], ')')
+	if n < 0 || n > 64 {
+		return body
+	}
+	sc.body = append(append(sc.body[:0], body[:i]...), body[i+n+1:]...)
+	return sc.body
 }
 
 // providerOf finds the provider by MX host, else by recipient domain. nil
@@ -166,6 +185,7 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	if i := bodyStart(tmpl, p); i <= len(tmpl) {
 		body = tmpl[i:]
 	}
+	body = sc.withoutStage(body)
 
 	// The provider: known by MX or domain, else by a code or a mark.
 	num := numOf(known)
