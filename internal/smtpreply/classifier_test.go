@@ -313,6 +313,7 @@ func TestUserRules(t *testing.T) {
 		"reply":        {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x], reply: ['6']}\n", `reply "6"`},
 		"enhanced":     {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x], enhanced: ['5.1']}\n", `enhanced status "5.1"`},
 		"empty":        {"rules:\n  - {id: a, category: policy, tier: weak, any_of: ['...']}\n", "no letter or digit"},
+		"max words":    {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x], max_words: -1}\n", "max_words needs"},
 		"within":       {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x], within: 5}\n", "within needs"},
 		"example":      {"rules:\n  - {id: a, category: policy, tier: weak, any_of: [x], examples: ['550 y']}\n", `example "550 y" is taken by rule ""`},
 		"not yaml":     {"rules: [", "my.yaml"},

@@ -516,7 +516,7 @@ func (e *engine) decide(p *parsed, sc *scratch, h *hitSet, provider int, norm []
 			if left--; left < 0 {
 				return best, second
 			}
-			if !e.literalsHold(r, h) {
+			if !e.literalsHold(r, h) || r.maxWords > 0 && wordsOver(norm, r.maxWords) {
 				continue
 			}
 			if r.regex != nil {
@@ -531,6 +531,24 @@ func (e *engine) decide(p *parsed, sc *scratch, h *hitSet, provider int, norm []
 		}
 	}
 	return best, second
+}
+
+// wordsOver reports whether norm has more than n words; those without a letter
+// do not count.
+func wordsOver(norm []byte, n int) bool {
+	inWord := false
+	for _, c := range norm {
+		switch {
+		case c == ' ':
+			inWord = false
+		case !inWord && byteClass[c]&(bAlpha|bHigh) != 0:
+			inWord = true
+			if n--; n < 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // window is the part of norm in which a pattern is tried: 128 bytes before

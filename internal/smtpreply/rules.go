@@ -93,6 +93,7 @@ type ruleSource struct {
 	AnyOf     []string  `yaml:"any_of"`
 	WithAnyOf []string  `yaml:"with_any_of"`
 	Within    int       `yaml:"within"`
+	MaxWords  int       `yaml:"max_words"`
 	NoneOf    []string  `yaml:"none_of"`
 	NamedList bool      `yaml:"named_list"`
 	Regex     string    `yaml:"regex"`
@@ -179,7 +180,7 @@ const whatRule = "rule"
 
 var ruleFields = map[string]bool{
 	"id": true, "category": true, "tier": true, "score": true, "provider": true, "reply": true,
-	"enhanced": true, "not_enhanced": true, "all_of": true, "any_of": true, "with_any_of": true, "none_of": true, "within": true,
+	"enhanced": true, "not_enhanced": true, "all_of": true, "any_of": true, "with_any_of": true, "none_of": true, "within": true, "max_words": true,
 	"regex": true, "named_list": true, "set": true, "examples": true, "not_examples": true, "disabled": true,
 }
 
@@ -199,6 +200,7 @@ type rule struct {
 	any       []uint16
 	with      []uint16
 	noneLits  []uint16
+	maxWords  int  // the reply has at most so many; 0 = any number
 	within    int  // bytes between a literal of any and one of with; 0 = any distance
 	named     bool // a blocklist must be named
 	regex     *regexp.Regexp
@@ -477,7 +479,10 @@ func (e *engine) checkExamples(i int) error {
 }
 
 func (e *engine) compileRule(s *ruleSource, lits *literalSpace) (r rule, err error) {
-	r.id, r.set, r.named, r.within = s.ID, s.Set, s.NamedList, s.Within
+	r.id, r.set, r.named, r.within, r.maxWords = s.ID, s.Set, s.NamedList, s.Within, s.MaxWords
+	if s.MaxWords < 0 {
+		return r, errors.New("max_words needs a positive number")
+	}
 	if r.category, err = ParseCategory(s.Category); err != nil {
 		return r, err
 	}
