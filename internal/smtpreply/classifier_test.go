@@ -562,6 +562,9 @@ func TestDoubtIsNotHard(t *testing.T) {
 		"550 5.1.1 suppressed, the address unknown",
 		"550 5.7.1 the gardener could not find user kettle and teapot", // odd words and no status that confirms
 		"550 From: user unknown",
+		"550 5.5.1 no such user of that verb", // the status speaks of something else
+		"550 5.2.2 mailbox is disabled",
+		"550 5.1.1 bounces and vacation answers were discarded", // nothing but the status, and odd words
 		"550 5.7.1 unknown user agent",
 		"550 5.1.1 callout to the writer: no such user",
 	} {
@@ -574,7 +577,9 @@ func TestDoubtIsNotHard(t *testing.T) {
 		"550 5.2.1 mailbox is disabled, it went over a limit of days",
 		"550 5.1.2 unknown domain, no rate for it",
 		"550 no such mailbox here",
-		"550 an error.Unknown user", // a space is missing
+		"550 5.1.1 sorry, not this one",
+		"553 5.3.0 <bob@mail.example>... No such user here", // 5.3.0 says nothing
+		"550 an error.Unknown user",                         // a space is missing
 		"550 5.1.1 <bob@mail.example>: User unknown (in reply to RCPT TO command)",
 		"550 Sorry, your message could not be delivered: there is no such user on this server",
 		"550 5.2.1 <bob@mail.example>: inactive email address",

@@ -246,7 +246,11 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	e.finish(v, cat, best, p)
 	if v.Type == TypeHard && !e.sources[best.order].user {
 		confirmed := p.enh.confirms(cat)
-		if anyHit(e.doubt, &sc.hits) || !confirmed && (anyHit(e.mildDoubt, &sc.hits) || contradicts(best, second) || best.matched == MatchedLiteral && !e.plain(norm)) {
+		switch {
+		case anyHit(e.doubt, &sc.hits),
+			best.matched == MatchedStatus && !e.plain(norm, oddBesideStatus),
+			!confirmed && (anyHit(e.mildDoubt, &sc.hits) || contradicts(best, second)),
+			!confirmed && best.matched == MatchedLiteral && (p.enh.denies() || !e.plain(norm, oddBesideWords)):
 			v.Type = TypeSoft
 		}
 	}
@@ -265,10 +269,17 @@ const hardScore = scoreStrong - 4
 // plainStem is the least length of a word of which longer ones are forms.
 const plainStem = 5
 
+// Of so many words of a reply that makes a verdict hard one may be odd: fewer
+// where the words alone say that the address is bad.
+const (
+	oddBesideWords  = 10
+	oddBesideStatus = 3
+)
+
 // plain reports whether norm speaks of a bad address and, but for one word in
-// ten, of nothing else: words that no such reply has are a sign that somebody
+// odds, of nothing else: words that no such reply has are a sign that somebody
 // else's address, a file or a program is unknown.
-func (e *engine) plain(norm []byte) bool {
+func (e *engine) plain(norm []byte, odds int) bool {
 	words, odd := 0, 0
 	for len(norm) > 0 {
 		i := 0
@@ -291,7 +302,7 @@ func (e *engine) plain(norm []byte) bool {
 			}
 		}
 	}
-	return odd*10 <= words
+	return odd*odds <= words
 }
 
 // contradicts reports whether second, the best rule of another category, is
@@ -319,6 +330,25 @@ func (e Enhanced) confirms(c Category) bool {
 		return e.Subject == 1 && (e.Detail == 2 || e.Detail == 10)
 	}
 	return false
+}
+
+// denies reports whether e names a cause that has nothing to do with the
+// recipient's address.
+func (e Enhanced) denies() bool {
+	if e.Detail == 0 {
+		return false
+	}
+	switch e.Subject {
+	case 1:
+		return e.Detail >= 7 && e.Detail <= 9
+	case 2:
+		return e.Detail >= 2 && e.Detail <= 4
+	case 4:
+		return e.Detail != 1 && e.Detail != 4 && e.Detail != 310
+	case 7:
+		return e.Detail != 1 && e.Detail != 13 && e.Detail != 17 && e.Detail != 18
+	}
+	return e.Subject == 3 || e.Subject == 5 || e.Subject == 6
 }
 
 // finish fills what follows from category and reply class.
