@@ -207,7 +207,9 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 	}
 
 	best, second := e.decide(p, sc, &sc.hits, num, norm)
-	if cut, inner := splitReplies(body); cut > 0 && !(inner && namesSender(body[:cut])) {
+	cut, inner := splitReplies(body)
+	inner = inner || p.code == 0 // words without a code introduce a reply
+	if cut > 0 && !(inner && namesSender(body[:cut])) {
 		// Two replies in one. Of "host x said: 550 ..." the inner one
 		// counts, of two replies one after the other the first. The rest
 		// decides only where that part says nothing clear. Where a host
