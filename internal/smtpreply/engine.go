@@ -268,6 +268,8 @@ func (e *engine) classify(p *parsed, sc *scratch, known *Provider, ex *Explanati
 // status that says the same any strong rule will do.
 const hardScore = scoreStrong - 4
 
+var space = []byte{' '}
+
 // plainStem is the least length of a word of which longer ones are forms.
 const plainStem = 5
 
@@ -282,7 +284,7 @@ const (
 // odds, of nothing else: words that no such reply has are a sign that somebody
 // else's address, a file or a program is unknown.
 func (e *engine) plain(norm []byte, odds int) bool {
-	words, odd := 0, 0
+	spaces, words, odd := bytes.Count(norm, space), 0, 0
 	for len(norm) > 0 {
 		i := 0
 		for i < len(norm) && norm[i] != ' ' {
@@ -299,7 +301,9 @@ func (e *engine) plain(norm []byte, odds int) bool {
 				break
 			}
 			if n <= plainStem {
-				odd++
+				if odd++; odd*odds > spaces {
+					return false // whatever follows
+				}
 				break
 			}
 		}
