@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 out=$PWD/build/bench
 mkdir -p "$out"
 echo "building agent, pmtalog and peer (a first build takes 2 to 10 minutes) ..." >&2
-go build -trimpath -ldflags '-s -w' -o "$out/" ./cmd/otelcol-pmta ./cmd/pmtalog
-(cd bench/peer && go build -trimpath -ldflags '-s -w' -o "$out/otelcol-peer" .)
+go build -trimpath -ldflags '-s -w' -o "$out/new/" ./cmd/otelcol-pmta ./cmd/pmtalog
+(cd bench/peer && go build -trimpath -ldflags '-s -w' -o "$out/new/otelcol-peer" .)
+cp -f "$out"/new/* "$out/" && rm -r "$out/new" # as make build does, which see
 (cd bench && go build -o "$out/bench" .)
 exec "$out/bench" "$@"

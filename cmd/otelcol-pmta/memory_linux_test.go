@@ -49,6 +49,14 @@ func TestReserveIsNotResident(t *testing.T) {
 	releaseMemory(b[:10]) // less than a page
 }
 
+func TestResidentFiles(t *testing.T) {
+	require.Equal(t, 25312<<10, residentFiles("VmRSS:\t   52864 kB\nRssAnon:\t   27552 kB\nRssFile:\t   25312 kB\nRssShmem:\t       0 kB\n"))
+	for _, status := range []string{"", "Name:\tagent\nRssFile:", "\nRssFile: many kB\n", "\nRssFile: 12\n"} {
+		require.Zero(t, residentFiles(status), status)
+	}
+	require.Positive(t, residentFilePages(t))
+}
+
 // Pages that the dynamic linker has written to and then made read-only are in
 // the program file without what it wrote: without them the first call of a
 // function of the C library ends the program.
