@@ -210,8 +210,7 @@ var notHere = func() map[string]string {
 // Unmarshal reads a configuration. flush::interval and num_workers are
 // contrib's older names of keys below sending_queue, and cloud_id is what
 // others call cloudid. logs_dynamic_index has no effect there any more, nor
-// here. A queue on disk cannot wait for results, so that default does not apply
-// to it.
+// here.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if err := configkeys.Refuse(conf, notHere); err != nil {
 		return err
@@ -250,9 +249,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if err := merged.Unmarshal((*plain)(c)); err != nil {
 		return err
 	}
-	if q := c.SendingQueue; q.HasValue() && q.Get().StorageID != nil && !merged.IsSet("sending_queue::wait_for_result") {
-		c.SendingQueue.Get().WaitForResult = false
-	}
+	configkeys.FitQueue(merged, &c.SendingQueue)
 	return nil
 }
 

@@ -253,8 +253,7 @@ var notHere = func() map[string]string {
 	return m
 }()
 
-// Unmarshal reads a configuration. A queue on disk cannot wait for results,
-// so that default does not apply to it.
+// Unmarshal reads a configuration.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if err := configkeys.Refuse(conf, notHere); err != nil {
 		return err
@@ -265,9 +264,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	for i, b := range c.Brokers { // "a:9092, b:9092", as it comes from an environment variable
 		c.Brokers[i] = strings.TrimSpace(b)
 	}
-	if q := c.SendingQueue; q.HasValue() && q.Get().StorageID != nil && !conf.IsSet("sending_queue::wait_for_result") {
-		c.SendingQueue.Get().WaitForResult = false
-	}
+	configkeys.FitQueue(conf, &c.SendingQueue)
 	return nil
 }
 

@@ -309,8 +309,8 @@ var ErrState = errors.New("saved decoder state is damaged or from another versio
 // changes rarely; the caller must not change the result.
 //
 // Layout: version, format, skip mode and flags (1: the seed is final, 2: the
-// last header line could not be used, 4: the header line is that of Assume), 1 byte each; 16 bytes of seed; the
-// header line.
+// last header line could not be used, 4: the header line is that of Assume), 1
+// byte each; 16 bytes of seed; the header line.
 func (d *Decoder) State() []byte {
 	if d.saved == nil {
 		b := make([]byte, 20, 20+len(d.header))

@@ -61,8 +61,8 @@ func (c QuarantineConfig) RefusedPath() string {
 // is no record and is bounded, the oldest goes; refused takes records that a
 // destination refused for good, and nothing goes.
 func (c QuarantineConfig) Open() (rejected, refused *quarantine.File, err error) {
-	if rejected, err = quarantine.Open(c.Path, int64(c.MaxSize), c.MaxFiles); err != nil {
-		return nil, nil, fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", c.Path, err)
+	if rejected, err = c.open(c.Path); err != nil {
+		return nil, nil, err
 	}
 	if refused, err = c.OpenRefused(); err != nil {
 		return nil, nil, err
@@ -73,14 +73,22 @@ func (c QuarantineConfig) Open() (rejected, refused *quarantine.File, err error)
 // OpenRefused opens only the second of the two, for a receiver without input
 // that could be rejected.
 func (c QuarantineConfig) OpenRefused() (*quarantine.File, error) {
-	refused, err := quarantine.Open(c.RefusedPath(), int64(c.MaxSize), c.MaxFiles)
+	refused, err := c.open(c.RefusedPath())
 	if err != nil {
-		return nil, fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", c.RefusedPath(), err)
+		return nil, err
 	}
 	// A destination that refuses for good what is in order, with a wrong token
 	// say, would in hours push the oldest records out of a bounded file.
 	refused.KeepAll = true
 	return refused, nil
+}
+
+func (c QuarantineConfig) open(path string) (*quarantine.File, error) {
+	f, err := quarantine.Open(path, int64(c.MaxSize), c.MaxFiles)
+	if err != nil {
+		return nil, fmt.Errorf("quarantine::path: cannot write %s: %w; give the agent's user the folder (chown) or name another one", path, err)
+	}
+	return f, nil
 }
 
 // RefusedEvents returns a quarantine entry for each of events, which the agent

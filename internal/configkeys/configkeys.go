@@ -1,5 +1,6 @@
-// Package configkeys refuses keys that a configuration for another component
-// of the same name may have, with what to write instead.
+// Package configkeys holds what the exporters' configurations share: it refuses
+// keys that one for another component of the same name may have, with what to
+// write instead, and fits a default to another key.
 package configkeys // import "github.com/otelcol-pmta/otelcol-pmta/internal/configkeys"
 
 import (
@@ -8,7 +9,9 @@ import (
 	"maps"
 	"slices"
 
+	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
 )
 
 // Refuse returns an error for each key of instead that is set in conf: the key,
@@ -21,4 +24,12 @@ func Refuse(conf *confmap.Conf, instead map[string]string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// FitQueue takes the default of sending_queue::wait_for_result back for a queue
+// on disk, which cannot wait for results. What conf sets itself stays.
+func FitQueue(conf *confmap.Conf, queue *configoptional.Optional[exporterhelper.QueueBatchConfig]) {
+	if queue.HasValue() && queue.Get().StorageID != nil && !conf.IsSet("sending_queue::wait_for_result") {
+		queue.Get().WaitForResult = false
+	}
 }
